@@ -1,0 +1,225 @@
+-- Record a batch: take the log's lock, answer every guard, write the items whose guards
+-- held, serve the claims. See runfold.ports for what each part means.
+--
+-- Parallel arrays: one element an item (p_streams ...), an event (e_ ...), a row (r_ ...), a
+-- drop (d_ ...), a blob (b_ ...) or a claim (c_ ...); an array that no element needs is null. e_item, r_item,
+-- d_item, b_item and p_ends are places of items, from 1; e_index and r_event are places of events in
+-- their item, from 0.
+CREATE FUNCTION runfold.commit(
+    p_log integer, p_appender bigint, p_number bigint, p_now timestamptz,
+    p_streams bigint[], p_counts integer[], p_ids bytea[], p_flows text[], p_twins boolean,
+    p_versions integer[], p_gates integer[], p_leaders bigint[],
+    p_leases bigint[], p_tokens bigint[], p_frees boolean[],
+    p_timers bigint[], p_stalled bigint[], p_inbox bigint[],
+    p_clears boolean[], p_set_gate integer[], p_ends integer[],
+    e_item integer[], e_index integer[], e_topic text[], e_step text[], e_activation integer[],
+    e_attempt integer[], e_key text[], e_cause integer[], e_state bytea[], e_blob bytea[],
+    r_item integer[], r_event integer[], r_kind text[], r_due timestamptz[], r_delay float8[],
+    r_flow text[], r_step text[], r_activation integer[], r_attempt integer[],
+    r_queue text[], r_priority integer[], r_key text[], r_inputs text[],
+    d_item integer[], d_step text[], d_activation integer[],
+    b_item integer[], b_hash bytea[], b_body bytea[],
+    c_queue text[], c_limit integer[], c_token bigint[], c_state bytea[], c_targets text[],
+    c_floors bigint[],
+    OUT repeated boolean, OUT ts timestamptz, OUT first_position bigint, OUT outcomes text,
+    OUT refusals integer[], OUT streams bigint[], OUT firsts bigint[], OUT bases integer[],
+    OUT j_first bigint,
+    OUT j_id bigint[], OUT j_stream bigint[], OUT j_run bytea[], OUT j_flow text[],
+    OUT j_step text[], OUT j_activation integer[], OUT j_attempt integer[], OUT j_queue text[],
+    OUT j_priority integer[], OUT j_key text[], OUT j_inputs text[], OUT j_version integer[]
+)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_now timestamptz;
+    v_last bigint;
+    v_ts timestamptz;
+    v_leader bigint;
+    v_at integer[];
+    v_recorded bigint;
+BEGIN
+    PERFORM runfold.lock_log(p_log);
+
+    SELECT b.first_position, b.at, b.outcomes INTO first_position, ts, outcomes
+    FROM runfold.batches b
+    WHERE b.log_id = p_log AND b.appender = p_appender AND b.number = p_number;
+    repeated := found;
+    IF repeated THEN
+        RETURN;
+    END IF;
+
+    v_now := coalesce(p_now, clock_timestamp());
+    SELECT e.position, e.ts INTO v_last, v_ts
+    FROM runfold.events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1;
+    v_last := coalesce(v_last, 0);
+    ts := greatest(v_now, v_ts);
+
+    IF p_streams IS NOT NULL THEN
+        IF p_leaders IS NOT NULL THEN
+            SELECT l.token INTO v_leader
+            FROM runfold.leaders l WHERE l.log_id = p_log AND l.role = 'dispatcher';
+        END IF;
+
+        -- Every guard, before anything is written; the order of the answers is ports.Refusal.
+        SELECT array_agg(g.refusal), array_agg(g.stream), array_agg(g.version)
+        INTO refusals, streams, v_at
+        FROM (
+            SELECT
+                CASE
+                    WHEN taken.stream IS NOT NULL THEN 1
+                    WHEN i.id IS NULL AND s.gate IS NULL THEN 2
+                    WHEN i.leader IS NOT NULL AND v_leader IS DISTINCT FROM i.leader THEN 3
+                    WHEN i.lease IS NOT NULL AND NOT coalesce(leased.token = i.token, false)
+                        THEN 4
+                    WHEN i.timer IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM runfold.timers t
+                        WHERE t.log_id = p_log AND t.id = i.timer AND t.due_at <= v_now
+                    ) THEN 5
+                    WHEN i.stalled IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM runfold.jobs j
+                        WHERE j.log_id = p_log AND j.id = i.stalled AND j.member IS NOT NULL
+                        AND NOT EXISTS (
+                            SELECT FROM runfold.members m
+                            WHERE m.log_id = p_log AND m.token = j.member
+                            AND m.expires_at > v_now
+                        )
+                    ) THEN 5
+                    WHEN i.inbox IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM runfold.inbox b WHERE b.id = i.inbox AND b.log_id = p_log
+                    ) THEN 5
+                    WHEN i.events > 0 AND last.topic
+                        IN ('flow.completed', 'flow.failed', 'flow.cancelled') THEN 6
+                    WHEN (coalesce(i.gates, 15) >> coalesce(s.gate, 0)) & 1 = 0 THEN 7
+                    WHEN i.version <> coalesce(last.version, 0) THEN 8
+                    ELSE 0
+                END AS refusal,
+                coalesce(taken.stream, i.stream) AS stream,
+                coalesce(last.version, 0) AS version
+            FROM unnest(
+                p_streams, p_counts, p_ids, p_versions, p_gates, p_leaders, p_leases, p_tokens,
+                p_timers, p_stalled, p_inbox
+            ) WITH ORDINALITY AS i (
+                stream, events, id, version, gates, leader, lease, token,
+                timer, stalled, inbox, place
+            )
+            LEFT JOIN LATERAL (
+                SELECT s.stream FROM runfold.streams s WHERE s.log_id = p_log AND s.id = i.id
+            ) taken ON true
+            LEFT JOIN LATERAL (
+                SELECT s.gate FROM runfold.streams s
+                WHERE s.log_id = p_log AND s.stream = i.stream AND i.id IS NULL
+            ) s ON true
+            LEFT JOIN LATERAL (
+                SELECT e.version, e.topic FROM runfold.events e
+                WHERE e.log_id = p_log AND e.stream = i.stream AND i.id IS NULL
+                ORDER BY e.version DESC LIMIT 1
+            ) last ON true
+            LEFT JOIN LATERAL (
+                SELECT j.member AS token FROM runfold.jobs j
+                WHERE j.log_id = p_log AND j.id = i.lease
+            ) leased ON true
+            ORDER BY i.place
+        ) g;
+
+        IF p_twins THEN
+            refusals := runfold.refuse_twins(p_ids, refusals);
+        END IF;
+
+        -- Positions follow the order of the items, versions that of the items of a stream.
+        SELECT array_agg(n.first), array_agg(n.base),
+            array_agg(CASE WHEN n.is_new THEN n.first ELSE n.stream END), sum(n.events)
+        INTO firsts, bases, streams, v_recorded
+        FROM (
+            SELECT c.stream, c.events, c.is_new,
+                v_last + 1 + sum(c.events) OVER (ORDER BY c.place) - c.events AS first,
+                c.at + sum(c.events) OVER (
+                    PARTITION BY CASE WHEN c.is_new THEN -c.place ELSE c.stream END
+                    ORDER BY c.place
+                ) - c.events AS base
+            FROM (
+                SELECT i.stream, i.at, i.place, i.id IS NOT NULL AND i.refusal = 0 AS is_new,
+                    CASE WHEN i.refusal = 0 THEN i.events ELSE 0 END AS events
+                FROM unnest(streams, v_at, p_counts, refusals, p_ids)
+                    WITH ORDINALITY AS i (stream, at, events, refusal, id, place)
+            ) c
+            ORDER BY c.place
+        ) n;
+
+        IF p_twins THEN
+            streams := runfold.streams_of_twins(p_ids, refusals, streams);
+        END IF;
+
+        IF v_recorded > 0 THEN
+            INSERT INTO runfold.events (
+                position, stream, ts, log_id, version, activation, attempt, cause, topic, step,
+                key, state, blob
+            )
+            SELECT firsts[e.item] + e.index, streams[e.item], commit.ts, p_log,
+                bases[e.item] + e.index + 1, e.activation, e.attempt, e.cause, e.topic, e.step,
+                e.key, e.state, e.blob
+            FROM unnest(
+                e_item, e_index, e_topic, e_step, e_activation, e_attempt, e_key, e_cause,
+                e_state, e_blob
+            ) AS e (
+                item, index, topic, step, activation, attempt, key, cause, state, blob
+            )
+            WHERE refusals[e.item] = 0;
+        END IF;
+
+        IF b_hash IS NOT NULL THEN
+            INSERT INTO runfold.blobs (log_id, hash, body)
+            SELECT p_log, b.hash, b.body FROM unnest(b_item, b_hash, b_body) AS b (item, hash, body)
+            WHERE refusals[b.item] = 0
+            ON CONFLICT DO NOTHING; -- The same content: written by whoever was first.
+        END IF;
+        IF p_ids IS NOT NULL OR p_ends IS NOT NULL THEN
+            PERFORM runfold.write_runs(
+                p_log, refusals, streams, p_ids, p_flows, p_set_gate, p_ends
+            );
+        END IF;
+        IF p_frees IS NOT NULL OR p_timers IS NOT NULL OR p_stalled IS NOT NULL
+            OR p_inbox IS NOT NULL OR p_clears IS NOT NULL OR p_set_gate IS NOT NULL
+            OR d_item IS NOT NULL
+        THEN
+            PERFORM runfold.remove_work(
+                p_log, refusals, streams, firsts, p_set_gate, p_leases, p_frees, p_timers,
+                p_stalled, p_inbox, p_clears, d_item, d_step, d_activation
+            );
+        END IF;
+        IF r_item IS NOT NULL THEN
+            PERFORM runfold.add_work(
+                p_log, ts, refusals, streams, firsts, r_item, r_event, r_kind, r_due, r_delay,
+                r_flow, r_step, r_activation, r_attempt, r_queue, r_priority, r_key, r_inputs
+            );
+        END IF;
+    END IF;
+
+    v_recorded := coalesce(v_recorded, 0);
+    IF c_queue IS NOT NULL THEN
+        j_first := v_last + v_recorded + 1;
+        SELECT c.* INTO j_id, j_stream, j_run, j_flow, j_step, j_activation, j_attempt, j_queue,
+            j_priority, j_key, j_inputs, j_version
+        FROM runfold.claim(
+            p_log, v_last + v_recorded, ts, c_queue, c_limit, c_token, c_state, c_targets,
+            c_floors
+        ) c;
+        v_recorded := v_recorded + coalesce(cardinality(j_id), 0);
+    END IF;
+
+    first_position := CASE WHEN v_recorded > 0 THEN v_last + 1 ELSE 0 END;
+    IF p_streams IS NULL AND c_queue IS NOT NULL AND v_recorded = 0 THEN
+        RETURN; -- A claim that found nothing changed nothing: nothing to answer twice.
+    END IF;
+    SELECT '[' || string_agg(format('[%s, %s, %s]', r.place - 1, r.refusal, r.stream), ', '
+        ORDER BY r.place) || ']'
+    INTO outcomes
+    FROM unnest(refusals, streams) WITH ORDINALITY AS r (refusal, stream, place)
+    WHERE r.refusal > 0;
+    INSERT INTO runfold.batches (appender, number, first_position, at, log_id, outcomes)
+    VALUES (p_appender, p_number, commit.first_position, commit.ts, p_log, commit.outcomes);
+END
+$$

@@ -1,0 +1,45 @@
+-- The jobs (no kind) and timers of the items that are recorded. A row's id is the position of
+-- its event; a delay counts from the time of the commit.
+CREATE FUNCTION runfold.add_work(
+    p_log integer, p_ts timestamptz, p_refusals integer[], p_streams bigint[], p_firsts bigint[],
+    r_item integer[], r_event integer[], r_kind text[], r_due timestamptz[], r_delay float8[],
+    r_flow text[], r_step text[], r_activation integer[], r_attempt integer[],
+    r_queue text[], r_priority integer[], r_key text[], r_inputs text[]
+) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO runfold.jobs (
+        id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs, blocked
+    )
+    SELECT p_firsts[r.item] + r.event, p_streams[r.item], p_log, r.activation, r.attempt,
+        r.priority, r.flow, r.step, r.queue, r.key, r.inputs, s.gate IN (1, 2)
+    FROM unnest(
+        r_item, r_event, r_kind, r_flow, r_step, r_activation, r_attempt, r_queue, r_priority,
+        r_key, r_inputs
+    ) AS r (
+        item, event, kind, flow, step, activation, attempt, queue, priority, key, inputs
+    )
+    JOIN runfold.streams s ON s.log_id = p_log AND s.stream = p_streams[r.item]
+    WHERE r.kind IS NULL AND p_refusals[r.item] = 0;
+
+    IF r_kind IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO runfold.timers (
+        due_at, id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs,
+        kind
+    )
+    SELECT coalesce(r.due, p_ts + coalesce(r.delay, 0) * interval '1 second'),
+        p_firsts[r.item] + r.event, p_streams[r.item], p_log, r.activation, r.attempt,
+        r.priority, r.flow, r.step, r.queue, r.key, r.inputs, r.kind
+    FROM unnest(
+        r_item, r_event, r_kind, r_due, r_delay, r_flow, r_step, r_activation, r_attempt,
+        r_queue, r_priority, r_key, r_inputs
+    ) AS r (
+        item, event, kind, due, delay, flow, step, activation, attempt, queue, priority, key,
+        inputs
+    )
+    WHERE r.kind IS NOT NULL AND p_refusals[r.item] = 0;
+END
+$$

@@ -1,0 +1,46 @@
+-- Start a run from SQL, in any language: write a row into the inbox, in the caller's own
+-- transaction. Nothing is locked; the engine records the start when that has committed.
+-- Returns the id of the run, which for a key is the same whoever asks.
+--
+--     SELECT runfold.start('ship-order', '{"order": 7}', key => 'order-7');
+CREATE FUNCTION runfold.start(
+    flow text,
+    input jsonb DEFAULT NULL,
+    key text DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    namespace text DEFAULT 'default',
+    run_at timestamptz DEFAULT NULL,
+    delay float8 DEFAULT NULL,
+    deadline float8 DEFAULT NULL,
+    priority integer DEFAULT NULL
+) RETURNS uuid
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_log integer;
+    v_id uuid;
+    v_body jsonb;
+BEGIN
+    SELECT l.log_id INTO v_log FROM runfold.logs l WHERE l.name = namespace;
+    IF NOT EXISTS (
+        SELECT FROM runfold.streams s
+        WHERE s.log_id = v_log
+            AND s.id = uuid_send(runfold.keyed_id(namespace, 'flow.defined', flow))
+    ) THEN
+        RAISE EXCEPTION 'no flow or job named % was ever served in namespace %',
+            quote_literal(flow), quote_literal(namespace)
+            USING ERRCODE = 'undefined_object', HINT = 'Serve it once, then start it.';
+    END IF;
+
+    v_id := CASE WHEN key IS NULL THEN gen_random_uuid()
+        ELSE runfold.keyed_id(namespace, flow, key) END;
+    -- Outer nulls are options that were not given; nulls inside the input are data.
+    v_body := jsonb_strip_nulls(jsonb_build_object(
+        'target', flow, 'key', key, 'tags', tags, 'run_at', run_at, 'delay', delay,
+        'deadline', deadline, 'priority', priority
+    )) || jsonb_build_object('input', input);
+    INSERT INTO runfold.inbox (created_at, log_id, run_id, body)
+    VALUES (clock_timestamp(), v_log, uuid_send(v_id), v_body::text);
+    RETURN v_id;
+END
+$$

@@ -1,0 +1,162 @@
+"""What one ``Runfold`` can start and run: its flows and jobs, by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runfold.define.discover import discover
+from runfold.define.flow import Flow
+from runfold.define.handler import Handler
+from runfold.define.queue import Queue
+from runfold.define.target import Sealed, Target
+from runfold.define.values import ANY, Value
+from runfold.errors import InvalidDefinition, InvalidInput, UnknownTarget
+from runfold.flow.definition import FlowDefinition
+from runfold.runtime.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a start is aimed at: the definition that the run follows, and its types."""
+
+    name: str
+    definition: FlowDefinition
+    input: Value
+    result: Value
+
+    @property
+    def hash(self) -> str:
+        """The identity of the definition."""
+        return self.definition.hash
+
+    def dump_all(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return the inputs as plain JSON; raises ``InvalidInput`` naming each that is wrong."""
+        dumped, faults = [], []
+        for place, value in enumerate(inputs):
+            try:
+                dumped.append(self.input.dump(value, f"input {place}"))
+            except InvalidInput as error:
+                faults += [
+                    {**fault, "loc": f"{place}.{fault['loc']}".rstrip(".")}
+                    for fault in error.details or [{"loc": "", "msg": str(error)}]
+                ]
+        if faults:
+            raise InvalidInput(
+                f"{len(faults)} fields of {len(inputs)} inputs for {self.name!r} are wrong; "
+                "nothing was stored",
+                details=faults,
+            )
+        return dumped
+
+
+class Catalog:
+    """Flows and jobs by name, sealed when they are first served."""
+
+    def __init__(
+        self,
+        flows: Iterable[Flow[Any, Any]],
+        queues: Iterable[Queue],
+        discovered: Iterable[str | os.PathLike[str]],
+    ) -> None:
+        self._flows, self._queues = list(flows), list(queues)
+        self._discover = [Path(one) if isinstance(one, os.PathLike) else one for one in discovered]
+        self._sealed: dict[str, Sealed] | None = None
+        self._recorded: set[str] = set()
+
+    def seal(self) -> None:
+        """Check everything and accept no changes; raises ``InvalidDefinition``."""
+        if self._sealed is not None:
+            return
+        flows, queues = list(self._flows), list(self._queues)
+        if self._discover:
+            found_flows, found_queues = discover(self._discover)
+            flows += [flow for flow in found_flows if flow not in flows]
+            queues += [queue for queue in found_queues if queue not in queues]
+        sealed: dict[str, Sealed] = {}
+        for one in [flow.seal() for flow in flows] + [job for q in queues for job in q.seal()]:
+            if one.name in sealed:
+                raise InvalidDefinition(
+                    f"two flows or jobs are called {one.name!r}; names are unique in a Runfold: "
+                    "rename one of them"
+                )
+            sealed[one.name] = one
+        self._sealed = sealed
+
+    def definitions(self) -> list[FlowDefinition]:
+        """Return the definitions that this process serves."""
+        return [one.definition for one in self._all() if one.definition is not None]
+
+    def handlers(self) -> dict[tuple[str, str], Handler]:
+        """Return the handlers by flow and step, also under what a step was called formerly."""
+        handlers: dict[tuple[str, str], Handler] = {}
+        for one in self._all():
+            for step, handler in one.handlers.items():
+                handlers[one.name, step] = handler
+            for definition in one.definition.steps if one.definition else ():
+                for old in definition.formerly:
+                    handlers.setdefault((one.name, old), one.handlers[definition.name])
+        return handlers
+
+    def queue_names(self) -> list[str]:
+        """Return the queues that the steps of this process wait in."""
+        steps = (step for definition in self.definitions() for step in definition.steps)
+        return sorted({step.queue for step in steps})
+
+    async def resolve(self, target: Any, node: Node) -> Resolved:
+        """Return what a run of ``target`` follows; a definition not served yet is recorded.
+
+        Raises ``UnknownTarget`` for a name under which nothing was ever served.
+        """
+        sealed = self._find(target)
+        if sealed is not None and sealed.definition is not None:
+            if sealed.definition.hash not in self._recorded:
+                await node.definitions.define(sealed.definition, node.appender)
+                self._recorded.add(sealed.definition.hash)
+            return Resolved(sealed.name, sealed.definition, sealed.input, sealed.result)
+        name = self.name_of(target)
+        definition = await node.definitions.last(name)
+        if definition is None:
+            raise UnknownTarget(
+                f"no flow or job called {name!r} was ever served here; start a worker that has "
+                "it, or pass the Flow or Job object itself",
+                details={"target": name},
+            )
+        return Resolved(
+            name, definition, sealed.input if sealed else ANY, sealed.result if sealed else ANY
+        )
+
+    def forget_recorded(self) -> None:
+        """Record definitions anew at the next start: another log may be behind the URL."""
+        self._recorded.clear()
+
+    def name_of(self, target: Any) -> str:
+        """Return the name of a target or a name; raises ``UnknownTarget`` for anything else."""
+        if isinstance(target, str):
+            return target
+        if isinstance(target, Target):
+            return target.name
+        raise UnknownTarget(
+            f"{target!r} cannot be started; expected a Flow, a Job or the name of one"
+        )
+
+    def result_of(self, target: Any) -> Value:
+        """Return how the result of a run of ``target`` is read."""
+        sealed = self._find(target)
+        return sealed.result if sealed is not None else ANY
+
+    def _find(self, target: Any) -> Sealed | None:
+        if isinstance(target, Target):
+            return target.seal()
+        return self._by_name().get(self.name_of(target))
+
+    def _all(self) -> Iterable[Sealed]:
+        return self._by_name().values()
+
+    def _by_name(self) -> dict[str, Sealed]:
+        self.seal()
+        assert self._sealed is not None
+        return self._sealed

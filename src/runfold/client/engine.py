@@ -1,0 +1,142 @@
+"""What a client can do with a log, whatever roles its process has: over one ``Node``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from runfold.errors import RunNotFound, StoreUnavailable
+from runfold.flow.events import ENDS
+from runfold.flow.run import Run as Folded
+from runfold.flow.run import evolve, new
+from runfold.kernel.event import Draft, Recorded
+from runfold.ports import Name, Outcome
+from runfold.runtime.hub import Watched
+from runfold.runtime.node import SAFETY, Node
+from runfold.runtime.tail import decode
+from runfold.wire import LogEvent, log_event
+
+T = TypeVar("T")
+PAGE = 1000
+"""How many events one read returns at most."""
+PATIENCE = 30.0
+"""Seconds after which a call gives up on a database that is away."""
+
+
+class Engine:
+    """Reads, requests and waits; decides nothing."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._names: dict[int, Name] = {}
+
+    async def submit(self, drafts: Sequence[Draft], **item: object) -> Outcome:
+        """Record an item; raises ``StoreUnavailable`` when the store does not answer in time."""
+        return await self.patiently(self.node.appender.submit(drafts, **item))
+
+    async def patiently(self, future: asyncio.Future[T]) -> T:
+        """Return what the future brings, or raise ``StoreUnavailable`` after ``PATIENCE`` seconds."""
+        if not future.done():
+            done, _ = await asyncio.wait((future,), timeout=PATIENCE)
+            if not done:
+                raise StoreUnavailable(
+                    f"the database did not answer within {PATIENCE:.0f} seconds; the request is "
+                    "kept and may still be recorded: with key= it is safe to repeat"
+                )
+        return future.result()
+
+    def watch(self, stream: int, *, fresh: bool) -> Watched:
+        """Return the watch on the end of this run."""
+        assert self.node.hub is not None
+        return self.node.hub.watch(stream, fresh=fresh)
+
+    async def number(self, id: bytes, *, wait: bool = False) -> int:
+        """Return the number of the run's stream, 0 without one; ``wait`` until there is one."""
+        while True:
+            seen = self.node.bell.count
+            number = (await self.node.store.find([id])).get(id, 0)
+            if number or not wait:
+                return number
+            await self.node.bell.wait(seen, 0.25)
+
+    async def end(self, stream: int) -> Recorded | None:
+        """Return the event that ended the run, None while it goes on."""
+        node = self.node
+        version = await node.store.last_version(stream)
+        rows = await node.store.read_stream(stream, after=version - 1, limit=1)
+        return decode(node.codec, rows[-1]) if rows and rows[-1].topic in ENDS else None
+
+    async def fold(
+        self, stream: int, *, version: int | None = None, at: datetime | None = None
+    ) -> Folded:
+        """Return the run folded to its end, up to ``version``, or up to the moment ``at``."""
+        if version is not None and version < 1:
+            raise ValueError(f"version is {version}, expected 1 or more")
+        if at is not None and at.tzinfo is None:
+            raise ValueError(f"at is {at!r}, expected a moment with a time zone")
+        run: Folded | None = None
+        async for recorded in self.stream(stream, follow=False, upto=version):
+            if at is not None and recorded.ts > at:
+                break
+            if run is None:
+                start = recorded.event
+                definition = await self.node.definitions.get(start.flow, start.definition)  # type: ignore[attr-defined]
+                if definition is None:
+                    raise RunNotFound(f"run {start.run_id} has no definition in this log")  # type: ignore[attr-defined]
+                run = new(definition)
+            evolve(run, recorded)
+        if run is None:
+            raise ValueError(f"the run did not exist at {at}")
+        if version is not None and run.version < version:
+            raise ValueError(f"version is {version}, the run is at version {run.version}")
+        return run
+
+    async def stream(
+        self, stream: int, *, follow: bool, upto: int | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Yield the events of a run up to version ``upto``; ``follow`` until its end."""
+        node, version = self.node, 0
+        while True:
+            seen = node.bell.count
+            rows = await node.store.read_stream(stream, after=version, limit=PAGE, upto=upto)
+            for row in rows:
+                version = row.version
+                yield decode(node.codec, row)
+                if row.topic in ENDS:
+                    return
+            if len(rows) < PAGE:
+                if not follow:
+                    return
+                await node.bell.wait(seen, SAFETY)
+
+    async def events(
+        self, *, after: int | None = None, follow: bool = False, types: Sequence[str] = ()
+    ) -> AsyncIterator[LogEvent]:
+        """Yield every event of the log above ``after``, in order."""
+        node = self.node
+        until = None if follow else await node.store.head()
+        tail = node.tail(after or 0)
+        try:
+            while until is None or tail.position < until:
+                seen = node.bell.count
+                page = await tail.read(PAGE)
+                await self._learn_names(page)
+                for recorded in page:
+                    if until is not None and recorded.position > until:
+                        return
+                    if not types or recorded.event.TOPIC in types:
+                        yield log_event(recorded, self._names[recorded.stream])
+                if not page:
+                    await node.bell.wait(seen, SAFETY)
+        finally:
+            node.drop_tail(tail)
+
+    async def _learn_names(self, page: Sequence[Recorded]) -> None:
+        unknown = {recorded.stream for recorded in page} - self._names.keys()
+        if unknown:
+            if len(self._names) > 100_000:
+                self._names.clear()
+                unknown = {recorded.stream for recorded in page}
+            self._names.update(await self.node.store.names(sorted(unknown)))

@@ -1,0 +1,116 @@
+"""What a caller may say about a run when starting it: checked before anything is stored."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from runfold.define.options import Retry, retry_of
+from runfold.errors import InvalidDefinition, InvalidInput
+from runfold.settings import Span, seconds
+
+TAGS_MAX = 50
+TEXT_MAX = 500
+"""The longest key or tag, in characters."""
+
+
+def start_fields(
+    input: Any,
+    *,
+    key: str | None = None,
+    tags: Sequence[str] | None = None,
+    run_at: datetime | None = None,
+    delay: Span | None = None,
+    deadline: datetime | Span | None = None,
+    priority: int | None = None,
+    retry: Any = None,
+    timeout: Span | None = None,
+) -> dict[str, Any]:
+    """Return the fields of ``flow.start``; raises ``InvalidInput`` naming the option."""
+    fields: dict[str, Any] = {"input": input}
+    if key is not None:
+        fields["key"] = _text("key", key)
+    if tags is not None:
+        fields["tags"] = _tags(tags)
+    if run_at is not None and delay is not None:
+        raise _refused("run_at", "run_at and delay were both given; give one of them")
+    if run_at is not None:
+        fields["due_at"] = _moment("run_at", run_at)
+    if delay is not None:
+        fields["delay"] = _span("delay", delay)
+    if deadline is not None:
+        moment = isinstance(deadline, datetime)
+        fields["deadline"] = _moment("deadline", deadline) if moment else _span(
+            "deadline", deadline
+        )
+    if priority is not None:
+        fields["priority"] = _priority(priority)
+    if retry is not None:
+        fields["retry"] = _retry(retry)
+    if timeout is not None:
+        fields["timeout"] = _span("timeout", timeout, least=0.0, strictly=True)
+    return fields
+
+
+def inbox_body(flow: str, hash: str, fields: Mapping[str, Any]) -> str:
+    """Return the JSON that the inbox keeps of a start inside somebody's transaction."""
+    return json.dumps({"target": flow, "definition": hash, **fields}, default=_iso)
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{value!r} has no JSON")
+
+
+def _refused(option: str, message: str) -> InvalidInput:
+    return InvalidInput(message, details=[{"loc": option, "msg": message}])
+
+
+def _text(option: str, value: object) -> str:
+    if not isinstance(value, str) or not value or len(value) > TEXT_MAX or "\0" in value:
+        raise _refused(
+            option, f"{option} is {value!r}, expected a string of 1 to {TEXT_MAX} characters"
+        )
+    return value
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str) or len(tags) > TAGS_MAX:
+        raise _refused("tags", f"tags are {tags!r}, expected a list of at most {TAGS_MAX} strings")
+    return tuple(_text("tags", tag) for tag in tags)
+
+
+def _moment(option: str, value: object) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise _refused(option, f"{option} is {value!r}, expected a datetime with a time zone")
+    return value
+
+
+def _span(option: str, value: object, *, least: float = 0.0, strictly: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise _refused(option, f"{option} is {value!r}, expected seconds or a timedelta")
+    span = seconds(value)
+    if not math.isfinite(span) or span < least or (strictly and span == least):
+        bound = "more than 0" if strictly else "0 or more"
+        raise _refused(option, f"{option} is {value!r}, expected {bound} seconds")
+    return span
+
+
+def _priority(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10:
+        raise _refused("priority", f"priority is {value!r}, expected 1 to 10 (10 goes first)")
+    return value
+
+
+def _retry(value: Any) -> dict[str, Any]:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not isinstance(value, Retry):
+        raise _refused("retry", f"retry is {value!r}, expected a number of attempts or a Retry")
+    try:
+        return retry_of(value).policy.model_dump()
+    except InvalidDefinition as error:
+        raise _refused("retry", f"retry: {error}") from error

@@ -1,0 +1,1 @@
+"""What connects Runfold to other libraries; each part is imported only by who uses it."""

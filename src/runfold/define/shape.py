@@ -1,0 +1,84 @@
+"""What the values of a type may hold, read once from pydantic's schema of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic_core import CoreSchema
+
+_UNCHECKED = frozenset(
+    {"float", "any", "datetime", "decimal", "is-instance", "custom-error", "json", "callable"}
+)
+_MODELS = frozenset({"model", "dataclass", "typed-dict"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How carefully values of a type must be handled."""
+
+    looks_inside: bool
+    """It may hold NaN, infinity or naive datetimes: each value is looked through."""
+    reads_json: bool
+    """Only pydantic's JSON reader brings it back: it is strict, or has bytes in an encoding."""
+    has_aliases: bool
+    """Fields are read by alias and by name: they are written by name, unless a model says."""
+    is_open: bool
+    """Somewhere it takes anything, and would hand out parts of what it is read from."""
+    mended: CoreSchema | None
+    """Its schema, made to read the bytes that it writes; None where it does already."""
+
+
+def shape_of(schema: CoreSchema) -> Shape:
+    """Return the shape of the type of this core schema."""
+    nodes = list(_nodes(schema, set()))
+    kinds = {str(node["type"]) for node in nodes}
+    configs = [cast("dict[str, Any]", node["config"]) for node in nodes if "config" in node]
+    encodes = any(config.get("ser_json_bytes", "utf8") != "utf8" for config in configs)
+    strict = any(node.get("strict") for node in nodes) or any(c.get("strict") for c in configs)
+    return Shape(
+        looks_inside=not kinds.isdisjoint(_UNCHECKED),
+        reads_json=strict or encodes,
+        has_aliases=any("validation_alias" in node for node in nodes),
+        is_open="any" in kinds,
+        mended=cast("CoreSchema", _mended(schema)) if _is_one_way(configs) else None,
+    )
+
+
+def _is_one_way(configs: list[dict[str, Any]]) -> bool:
+    return any(
+        config.get("ser_json_bytes", "utf8") != config.get("val_json_bytes", "utf8")
+        for config in configs
+    )
+
+
+def _mended(schema: Any) -> Any:
+    """Return a copy of the schema in which bytes are read in the encoding they are written in."""
+    if isinstance(schema, dict):
+        made = {key: _mended(value) for key, value in schema.items()}
+        if made.get("type") in _MODELS and "config" in made:
+            written = made["config"].get("ser_json_bytes", "utf8")
+            made["config"] = {**made["config"], "val_json_bytes": written}
+        return made
+    if isinstance(schema, list):
+        return [_mended(item) for item in schema]
+    if isinstance(schema, tuple):
+        return tuple(_mended(item) for item in schema)
+    return schema
+
+
+def _nodes(part: Any, seen: set[int]) -> Iterator[dict[str, Any]]:
+    """Yield every schema inside ``part``; ``metadata`` and defaults are none."""
+    if id(part) in seen:
+        return
+    if isinstance(part, dict):
+        seen.add(id(part))
+        if isinstance(part.get("type"), str):
+            yield part
+        for key, inner in part.items():
+            if key not in ("metadata", "config", "default", "serialization"):
+                yield from _nodes(inner, seen)
+    elif isinstance(part, list | tuple):
+        for inner in part:
+            yield from _nodes(inner, seen)

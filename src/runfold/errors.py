@@ -1,0 +1,124 @@
+"""One class for each decision that a caller can take; every message names the cure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RunfoldError(Exception):
+    """The base of all errors of Runfold: a stable ``code``, an HTTP ``status``, ``details``."""
+
+    code: str = "RUNFOLD_ERROR"
+    status: int = 500
+
+    def __init__(self, message: str, *, details: Any = None) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class InvalidDefinition(RunfoldError):
+    """A flow, step, queue or job is defined in a way that cannot work; nothing was served."""
+
+    code = "INVALID_DEFINITION"
+
+
+class InvalidSettings(RunfoldError):
+    """A URL, a driver or a setting is wrong; nothing was connected."""
+
+    code = "INVALID_SETTINGS"
+
+
+class InvalidInput(RunfoldError):
+    """A value does not fit its type; nothing was stored. ``details`` lists the fields."""
+
+    code, status = "VALIDATION_ERROR", 422
+
+
+class RunNotFound(RunfoldError):
+    """There is no run of that id or key in this namespace."""
+
+    code, status = "RUN_NOT_FOUND", 404
+
+
+class UnknownTarget(RunfoldError):
+    """No flow or job of that name was ever served here."""
+
+    code, status = "UNKNOWN_TARGET", 404
+
+
+class RunFinished(RunfoldError):
+    """The run has ended or drains towards its end; nothing was recorded."""
+
+    code, status = "RUN_FINISHED", 409
+
+
+class RunFailed(RunfoldError):
+    """The run whose result was asked for failed: ``run_id``, ``step``, ``error``."""
+
+    code, status = "RUN_FAILED", 409
+
+    def __init__(self, run_id: str, step: str | None, error: Any) -> None:
+        self.run_id, self.step, self.error = run_id, step, error
+        where = f" in step {step!r}" if step else ""
+        code, message = getattr(error, "code", None), getattr(error, "message", error)
+        super().__init__(f"run {run_id} failed{where}: {code}: {message}", details=error)
+
+
+class RunCancelled(RunfoldError):
+    """The run whose result was asked for was cancelled: ``run_id``, ``reason``."""
+
+    code, status = "CANCELLED", 409
+
+    def __init__(self, run_id: str, reason: str | None) -> None:
+        self.run_id, self.reason = run_id, reason
+        super().__init__(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
+
+
+class NameReused(RunfoldError):
+    """A name that must be used once in an activation was used twice."""
+
+    code, status = "NAME_REUSED", 409
+
+
+class PayloadTooLarge(RunfoldError):
+    """A value is larger than this log accepts; nothing was stored."""
+
+    code, status = "PAYLOAD_TOO_LARGE", 413
+
+
+class SchemaOutdated(RunfoldError):
+    """The database has another schema than this release; the message names the command."""
+
+    code, status = "SCHEMA_OUTDATED", 503
+
+
+class StoreUnavailable(RunfoldError):
+    """The database cannot be reached now; nothing is lost, try again."""
+
+    code, status = "STORE_UNAVAILABLE", 503
+
+
+class PermanentError(Exception):
+    """Raised by a handler: the step fails for good, whatever attempts remain."""
+
+
+class RetryableError(Exception):
+    """Raised by a handler: try again, at ``retry_at`` or ``retry_after`` seconds if given."""
+
+    def __init__(
+        self, message: str = "", retry_at: Any = None, retry_after: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_at, self.retry_after = retry_at, retry_after
+
+
+class RateLimited(Exception):
+    """Raised by a handler that was told to slow down: not charged, tried again then."""
+
+    def __init__(self, retry_at: Any = None, retry_after: Any = None) -> None:
+        super().__init__("rate limited")
+        self.retry_at, self.retry_after = retry_at, retry_after
+
+
+class WaitTimeout(TimeoutError):
+    """Nothing came within the time that a handler was willing to wait."""

@@ -1,0 +1,1 @@
+"""The pure rules of flows: definition and graph, the run aggregate, retry, limits."""

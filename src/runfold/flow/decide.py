@@ -1,0 +1,96 @@
+"""What is next for a run: the decisions, one batch at a time.
+
+``decide`` is level-triggered: it reads nothing but the folded state, so it can be asked
+again at any time, by anyone who has folded as far, and says the same. A decision either
+creates and ends work, under the gates that allow it, or is the run's one end, under the
+version that was seen. What closes the gate stands alone: work decided beside it would be
+blocked by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+from runfold.flow.attempts import answer, job
+from runfold.flow.drain import compensate, drain, draining
+from runfold.flow.ending import completion, failing_end
+from runfold.flow.events import ErrorInfo, StepScheduled
+from runfold.flow.state import Run
+from runfold.flow.work import ACCEPTING, Decision, Gate
+from runfold.kernel.event import Draft
+
+REFS_MAX = 10_000
+"""How many causes a ``step.scheduled`` names; a collect of more is known by its name alone."""
+
+
+def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
+    """Return at most ``limit`` of what is due and undecided; nothing over its own result.
+
+    ``grace``: seconds that a draining run leaves to attempts that are still leased.
+    """
+    if run.outcome is not None or not run.version:
+        return Decision()
+    if run.gate >= Gate.CLOSED:
+        return drain(run, limit, grace)
+    if run.fault is not None:
+        return draining(run, run.fault, grace)
+    decision = Decision(gates=ACCEPTING)
+    for act in islice(run.answered.values(), limit):
+        if not answer(run, act, decision):
+            return decision
+    if run.due and len(decision.drafts) < limit:
+        room = run.definition.activations_max - run.activations
+        if room <= 0:
+            return decision if decision.drafts else draining(run, _exceeded(run), grace)
+        _schedule(run, decision, min(room, limit - len(decision.drafts)))
+    if decision.drafts or run.open or run.due:
+        return decision
+    return _quiet(run)
+
+
+def _schedule(run: Run, decision: Decision, limit: int) -> None:
+    """Add up to ``limit`` of the due activations, in the order in which they became due."""
+    numbers: dict[str, int] = {}
+    for due in islice(run.due.values(), limit):
+        step = due.node.step
+        number = numbers.get(step.name) or run.counts.get(step.name, 0) + 1
+        numbers[step.name] = number + 1
+        row = job(run, due.node, len(decision.drafts), step.name, number, plan=due.plan)
+        run_at = None
+        if run.waits and due.node.kind == "entry":
+            delay = None if run.delay is None else float(run.delay)
+            run_at = run.due_at if delay is None else None
+            row = replace(row, kind="start", due_at=run_at, delay=delay)
+        event = StepScheduled(
+            queue=step.queue,
+            name=due.name,
+            trigger=due.trigger,
+            input_refs=due.refs[:REFS_MAX],
+            run_at=run_at,
+        )
+        decision.drafts.append(Draft(event, step.name, number, 1, None, due.cause))
+        decision.ready.append(row)
+
+
+def _quiet(run: Run) -> Decision:
+    """Return the end of a run in which nothing is open and nothing due."""
+    if run.error is None:
+        return completion(run)
+    if run.compensations:
+        return compensate(run, ACCEPTING)
+    return failing_end(run)
+
+
+def _exceeded(run: Run) -> ErrorInfo:
+    return ErrorInfo(
+        type="ActivationsExceeded",
+        code="ACTIVATIONS_EXCEEDED",
+        message=(
+            f"the run has had {run.activations} activations, as many as its flow allows, and "
+            f"{next(iter(run.due.values())).node.name!r} is due again; break the loop, or raise "
+            "activations_max"
+        ),
+        retryable=False,
+        details={"step": next(iter(run.due.values())).node.name},
+    )

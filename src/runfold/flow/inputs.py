@@ -1,0 +1,103 @@
+"""Plans: where the input of an activation lies in its run's stream, and what shape it has.
+
+A plan is JSON, so it travels in a job's row: ``["one", item, trigger]``,
+``["dict", {label: item}]`` or ``["list", [item, ...]]``. An item is the version of an event
+(the payload of an emit, the result of a completion, the input of a start), or, of a failure,
+``[version, step, plan of the failed activation]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runfold.flow.events import Emit, FlowStart, StepCompleted, StepFailed
+from runfold.kernel.event import Event
+
+FAILURE_DEPTH_MAX = 16
+"""How many failures of failures keep the input of the one below; deeper ones have none."""
+
+Plan = list[Any]
+Item = int | list[Any]
+
+
+def one(item: Item, trigger: str | None = None) -> Plan:
+    """Return the plan of an input that is one payload."""
+    return ["one", item, trigger]
+
+
+def labelled(items: dict[str, Item]) -> Plan:
+    """Return the plan of an input that is a dict by label."""
+    return ["dict", items]
+
+
+def gathered(items: list[Item]) -> Plan:
+    """Return the plan of an input that is a list."""
+    return ["list", items]
+
+
+def failure(version: int, step: str, plan: Plan | None) -> Item:
+    """Return the item of a failure: of ``step``, recorded at ``version``, with its own input."""
+    keep = plan is not None and _depth(plan) < FAILURE_DEPTH_MAX
+    return [version, step, plan if keep else None]
+
+
+def versions(plan: Plan | None) -> list[int]:
+    """Return the versions that ``resolve`` needs, each once, in ascending order."""
+    found: set[int] = set()
+    for item in _items(plan):
+        if isinstance(item, int):
+            found.add(item)
+        else:
+            found.add(item[0])
+            found.update(versions(item[2]))
+    return sorted(found)
+
+
+def resolve(plan: Plan | None, events: Mapping[int, Event]) -> Any:
+    """Return the input of ``plan`` from the events at ``versions(plan)``, as stored."""
+    if not plan:
+        return None
+    shape, content = plan[0], plan[1]
+    if shape == "dict":
+        return {label: _value(item, events) for label, item in content.items()}
+    if shape == "list":
+        return [_value(item, events) for item in content]
+    return _value(content, events)
+
+
+def trigger(plan: Plan | None) -> str | None:
+    """Return the name of the event that caused the activation, None of joins and the entry."""
+    return plan[2] if plan and plan[0] == "one" and len(plan) > 2 else None
+
+
+def _items(plan: Plan | None) -> list[Item]:
+    if not plan:
+        return []
+    if plan[0] == "dict":
+        return list(plan[1].values())
+    return list(plan[1]) if plan[0] == "list" else [plan[1]]
+
+
+def _value(item: Item, events: Mapping[int, Event]) -> Any:
+    event = events[item if isinstance(item, int) else item[0]]
+    match event:
+        case Emit():
+            return event.payload
+        case StepCompleted():
+            return event.result
+        case FlowStart():
+            return event.input
+        case StepFailed() if isinstance(item, list):
+            return {
+                "step": item[1],
+                "input": resolve(item[2], events),
+                "error": event.error.model_dump(mode="json", by_alias=True),
+                "attempts": event.attempts,
+            }
+    return None
+
+
+def _depth(plan: Plan) -> int:
+    nested = [_depth(item[2]) + 1 for item in _items(plan) if isinstance(item, list) and item[2]]
+    return max(nested, default=0)

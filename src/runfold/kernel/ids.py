@@ -1,0 +1,30 @@
+"""Identity as 16 bytes: by what a thing is called, or by time and chance that are passed in."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def keyed_id(*parts: str) -> bytes:
+    """Return the UUIDv8 that ``parts`` always have: SHA-256 over length-prefixed UTF-8.
+
+    Plain PostgreSQL computes the same (``runfold.start``), which has no SHA-1.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        text = part.encode()
+        digest.update(len(text).to_bytes(4, "big"))
+        digest.update(text)
+    return _stamped(digest.digest()[:16], version=8)
+
+
+def uuid7(millis: int, random_bytes: bytes) -> bytes:
+    """Return the UUIDv7 of a Unix time in milliseconds and at least 10 random bytes."""
+    return _stamped(millis.to_bytes(6, "big") + random_bytes[:10], version=7)
+
+
+def _stamped(raw: bytes, *, version: int) -> bytes:
+    stamped = bytearray(raw)
+    stamped[6] = stamped[6] & 0x0F | version << 4
+    stamped[8] = stamped[8] & 0x3F | 0x80
+    return bytes(stamped)

@@ -1,0 +1,295 @@
+"""The whole border between the engine and the outside: what a store, a clock, a bell must do.
+
+The values that cross it are in ``items``, and importable from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from runfold.items import (
+    Batch,
+    Claim,
+    Committed,
+    Due,
+    Encoded,
+    InboxRow,
+    Item,
+    Job,
+    LogIdentity,
+    Member,
+    Name,
+    Outcome,
+    Refusal,
+    Row,
+    Stalled,
+    Stored,
+)
+from runfold.kernel.event import Draft, Event
+
+__all__ = [
+    "Batch",
+    "Claim",
+    "Clock",
+    "Codec",
+    "Committed",
+    "Cursors",
+    "Doorbell",
+    "Due",
+    "Encoded",
+    "EventLog",
+    "Ids",
+    "Inbox",
+    "InboxRow",
+    "Item",
+    "Job",
+    "Jobs",
+    "LogIdentity",
+    "LogRewound",
+    "Member",
+    "Members",
+    "Name",
+    "Outcome",
+    "Refusal",
+    "Renewer",
+    "Row",
+    "Stalled",
+    "Store",
+    "Stored",
+]
+
+
+class LogRewound(Exception):
+    """The database lacks events that this process has seen: a restore, a replica that lagged.
+
+    Whoever meets it drops what it remembers and begins again from what is there.
+    """
+
+
+class Codec(Protocol):
+    """Events to bytes and back."""
+
+    def encode(self, draft: Draft) -> Encoded: ...
+
+    def decode(self, topic: str, state: bytes) -> Event: ...
+
+
+class EventLog(Protocol):
+    """The log of one namespace: append by ``commit``, read by position or by stream."""
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Record the batch in one transaction. Raises ``StoreUnavailable`` when unknown."""
+        ...
+
+    async def read(
+        self, *, after: int, limit: int, upto: int | None = None
+    ) -> list[Stored]:
+        """Return at most ``limit`` events above ``after`` in order of position, no hole."""
+        ...
+
+    async def read_stream(
+        self, stream: int, *, after: int = 0, limit: int = 1000, upto: int | None = None
+    ) -> list[Stored]:
+        """Return events of one stream with versions in ``(after, upto]``, in order."""
+        ...
+
+    async def last_version(self, stream: int) -> int:
+        """Return the version of the stream's last event, 0 when there is no such stream."""
+        ...
+
+    async def read_versions(
+        self, wanted: Sequence[tuple[int, int]]
+    ) -> list[Stored]:
+        """Return the events at these (stream, version) places, in any order."""
+        ...
+
+    async def head(self) -> int:
+        """Return the position of the last event, 0 in an empty log."""
+        ...
+
+    async def find(self, ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the numbers of those of these stream ids that exist."""
+        ...
+
+    async def names(self, streams: Sequence[int]) -> dict[int, Name]:
+        """Return what these stream numbers stand for."""
+        ...
+
+    async def runs(
+        self, *, flow: str | None, before: int | None, limit: int
+    ) -> list[int]:
+        """Return stream numbers of runs, newest first, below ``before``."""
+        ...
+
+    async def open_runs(self, *, after: int, limit: int) -> list[int]:
+        """Return stream numbers above ``after`` of runs that have not ended, oldest first."""
+        ...
+
+
+class Jobs(Protocol):
+    """The working tables, as far as they are read outside a commit."""
+
+    async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
+        """Return timers that are due by the store's clock, soonest first."""
+        ...
+
+    async def next_due(self, *, now: datetime | None = None) -> float | None:
+        """Return the seconds until the next timer is due (0 when overdue), None without one."""
+        ...
+
+    async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
+        """Return leased jobs whose token has no live member."""
+        ...
+
+    async def leased(self, token: int) -> list[Job]:
+        """Return the jobs that this token holds (position and version of their start as 0)."""
+        ...
+
+    async def held(self, token: int) -> dict[int, int]:
+        """Return the gate of its run for each job that this token holds, by job id."""
+        ...
+
+    async def counts(self) -> dict[str, tuple[int, int]]:
+        """Return (ready, leased) by queue; blocked jobs count as neither."""
+        ...
+
+    async def open_timers(self) -> int:
+        """Return how many timers are waiting."""
+        ...
+
+
+class Members(Protocol):
+    """Leases by member, and the one leader."""
+
+    async def join(self, member: Member, ttl: float, *, now: datetime | None = None) -> None:
+        """Register a process for ``ttl`` seconds."""
+        ...
+
+    async def renew(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
+        """Extend the lease of ``token``; False when it was swept: everything it held is lost.
+
+        Takes no lock. Called from a thread of its own through ``renewer``.
+        """
+        ...
+
+    async def leave(self, token: int) -> None:
+        """Forget a process; what it still leases is stalled from now on."""
+        ...
+
+    async def lead(
+        self, token: int, ttl: float, *, now: datetime | None = None
+    ) -> bool:
+        """Take or keep the log's dispatcher lease; False while another token holds it.
+
+        Under the log's lock: a takeover is ordered with everything that its token guards.
+        """
+        ...
+
+    async def resign(self, token: int) -> None:
+        """Give the dispatcher lease back, if held."""
+        ...
+
+    async def expire(self, limit: int, *, now: datetime | None = None) -> int:
+        """Remove members whose time is over, under the lock; return how many."""
+        ...
+
+    def renewer(self, token: int, ttl: float) -> Renewer:
+        """Return something that renews from another thread, with a connection of its own."""
+        ...
+
+
+class Renewer(Protocol):
+    """Renews one member's lease; used by one thread, blocking."""
+
+    def renew(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Cursors(Protocol):
+    """How far a reader has come."""
+
+    async def cursor(self, name: str) -> int:
+        """Return the saved position of ``name``, 0 without one or one of another log."""
+        ...
+
+    async def save_cursor(self, name: str, position: int) -> None:
+        """Save it, with the log's identity."""
+        ...
+
+
+class Inbox(Protocol):
+    """Starts written by other people's transactions."""
+
+    async def inbox(self, limit: int) -> list[InboxRow]:
+        """Return committed rows, oldest first."""
+        ...
+
+    def enlist(self, connection: Any, rows: Sequence[tuple[bytes, str]]) -> Any:
+        """Write (run id, body) rows through a caller's connection, in its transaction.
+
+        Returns an awaitable for async connections, else None. Raises ``InvalidInput`` for a
+        connection that it does not know or of another database.
+        """
+        ...
+
+
+class Doorbell(Protocol):
+    """A hint that something was appended; never data, may be lost or spurious."""
+
+    async def ring(self) -> None:
+        """Tell other processes. Coalesced; outside every transaction."""
+        ...
+
+    def rings(self) -> AsyncIterator[None]:
+        """Yield whenever another process may have appended; ends when the store closes."""
+        ...
+
+
+@runtime_checkable
+class Store(
+    EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Protocol
+):
+    """Everything together, for one namespace."""
+
+    identity: LogIdentity
+    in_process: bool
+    """True when no other process can see this store (memory)."""
+
+    async def open(self, *, migrate: bool = False) -> None:
+        """Connect and check or set up the schema. Raises ``SchemaOutdated``."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def now(self) -> datetime:
+        """Return the store's time."""
+        ...
+
+    async def health(self) -> str:
+        """Return one line about the store; raises ``StoreUnavailable``."""
+        ...
+
+
+class Clock(Protocol):
+    """Time of this process: only for spans that nobody else compares."""
+
+    def monotonic(self) -> float: ...
+
+    def now(self) -> datetime | None:
+        """Return the moment to pass to the store, None for the store's own clock."""
+        ...
+
+
+class Ids(Protocol):
+    """Randomness that becomes identity."""
+
+    def token(self) -> int:
+        """Return a random positive 62-bit number."""
+        ...
+
+    def run_id(self) -> bytes:
+        """Return the 16 bytes of a new UUIDv7."""
+        ...

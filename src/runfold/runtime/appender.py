@@ -1,0 +1,394 @@
+"""Group commit: one appender per process gathers items while the batch before them commits.
+
+A batch is bounded in items, events and bytes. Two items of one stream share a batch only
+when neither can make the other wrong; an item that sets a gate, expects a version, creates
+its stream or removes other people's jobs has its stream to itself. Order within a stream
+is the order of submission.
+
+When the database is away the batch stays as it is, under its number, and is sent again:
+nothing is decided about its items until the store has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from runfold.errors import PayloadTooLarge, StoreUnavailable
+from runfold.flow.events import StepStarted
+from runfold.kernel.event import Draft, Recorded
+from runfold.ports import (
+    Batch,
+    Claim,
+    Clock,
+    Codec,
+    Committed,
+    Encoded,
+    EventLog,
+    Item,
+    Job,
+    LogRewound,
+    Outcome,
+)
+from runfold.settings import Settings
+
+RETRY_DELAY_MAX = 1.0
+"""The longest pause, in seconds, before a batch is sent again to a store that is away."""
+
+_log = logging.getLogger("runfold.appender")
+
+
+@dataclass(slots=True, eq=False)
+class Submission:
+    """An item on its way, with the events as objects for those who read from memory."""
+
+    item: Item
+    drafts: Sequence[Draft]
+    size: int
+    done: asyncio.Future[Outcome]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a process has recorded so far."""
+
+    commits: int = 0
+    events: int = 0
+    refused: int = 0
+    repeated: int = 0
+
+
+class Claimer(Protocol):
+    """Who wants jobs: asked for claims when a batch is built, told what it got."""
+
+    def claims(self, ready: frozenset[str]) -> list[Claim]:
+        """Return claims to add to a batch that makes jobs ready in the queues ``ready``."""
+        ...
+
+    def claimed(self, claims: Sequence[Claim], jobs: Sequence[Job]) -> None: ...
+
+    def unanswered(self) -> None:
+        """The batch was committed before: ask the store what is held."""
+        ...
+
+    def wake(self) -> None:
+        """There may be jobs in any queue."""
+        ...
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """A batch in the making."""
+
+    parcels: list[list[Submission]] = field(default_factory=list)
+    """What was submitted together stays together."""
+    exclusive: dict[int | bytes, bool] = field(default_factory=dict)
+    items: int = 0
+    events: int = 0
+    size: int = 0
+
+
+class Appender:
+    """The one way into the log for everything in this process."""
+
+    def __init__(
+        self, log: EventLog, codec: Codec, settings: Settings, *, appender: int, clock: Clock
+    ) -> None:
+        self._log, self._codec, self._settings, self._clock = log, codec, settings, clock
+        self._appender, self._number = appender, 0
+        self._pending: deque[list[Submission]] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._asked = False
+        self._seen: tuple[datetime, float] | None = None
+        self.claimer: Claimer | None = None
+        self.worker = ""
+        """The name that this process's claims carry."""
+        self.sinks: list[Callable[[list[Recorded]], None]] = []
+        """Called after each commit with what it recorded, in order of position."""
+        self.after_commit: list[Callable[[Batch], None]] = []
+        self.on_rewound: Callable[[], None] = lambda: None
+        """Called when the database lacks events that this process has seen."""
+        self.counters = Counters()
+
+    def encode(self, drafts: Sequence[Draft]) -> tuple[list[Encoded], int]:
+        """Return the encoded events and their size; raises ``PayloadTooLarge``."""
+        encoded = [self._codec.encode(draft) for draft in drafts]
+        size = 0
+        for event in encoded:
+            length = len(event.state)
+            size += length
+            if length > self._settings.payload_warn:
+                self._check_size(event.topic, event.step, length)
+        return encoded, size
+
+    def _check_size(self, topic: str, step: str | None, length: int) -> None:
+        where = f"{topic!r}" + (f" of step {step!r}" if step else "")
+        if length > self._settings.payload_max:
+            raise PayloadTooLarge(
+                f"event {where} is {length} bytes, the limit is {self._settings.payload_max}; "
+                "store the value elsewhere and pass a reference, or raise Settings.payload_max",
+                details={"field": topic, "size": length, "max": self._settings.payload_max},
+            )
+        _log.warning("event %s is %d bytes: large values make every fold slower", where, length)
+
+    def submit(self, drafts: Sequence[Draft], **item: object) -> asyncio.Future[Outcome]:
+        """Put an item into the next batch; return the future of its outcome.
+
+        ``item`` are the fields of ``ports.Item`` but ``events``. Raises ``PayloadTooLarge``.
+        """
+        return self._send_off([(drafts, item)])[0]
+
+    def submit_together(
+        self, items: Sequence[tuple[Sequence[Draft], dict[str, object]]]
+    ) -> asyncio.Future[list[Outcome]]:
+        """Put several items, each of a stream of its own, into one transaction, however many."""
+        return asyncio.gather(*self._send_off(items))
+
+    def _send_off(
+        self, items: Sequence[tuple[Sequence[Draft], dict[str, object]]]
+    ) -> list[asyncio.Future[Outcome]]:
+        if self._closed:
+            raise StoreUnavailable("this Runfold was left; enter it again before you use it")
+        loop = asyncio.get_running_loop()
+        parcel = []
+        for drafts, fields in items:
+            encoded, size = self.encode(drafts)
+            item = Item(events=encoded, **fields)  # type: ignore[arg-type]
+            parcel.append(Submission(item, drafts, size, loop.create_future()))
+        self._pending.append(parcel)
+        self._wake.set()
+        return [submission.done for submission in parcel]
+
+    def ask(self) -> None:
+        """Have the claimer asked soon, also when there is nothing to record."""
+        self._asked = True
+        self._wake.set()
+
+    def now(self) -> datetime | None:
+        """Return about what the store's clock says, None before the first commit."""
+        if self._seen is None:
+            return self._clock.now()
+        ts, at = self._seen
+        return self._clock.now() or ts + timedelta(seconds=self._clock.monotonic() - at)
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing waits to be committed."""
+        return not self._pending and not self._asked
+
+    async def run(self) -> None:
+        """Commit batch after batch until ``close`` was called and nothing is left."""
+        try:
+            while not (self._closed and self.idle):
+                await self._wake.wait()
+                await self.turn()
+        finally:
+            self._closed = True
+            self._fail_pending()
+
+    def close(self) -> None:
+        """Refuse new items; ``run`` returns when those accepted are committed."""
+        self._closed = True
+        self._wake.set()
+
+    async def turn(self) -> bool:
+        """Commit one batch; return False when there was nothing to do."""
+        gathered = self._gather()
+        submissions = [one for parcel in gathered.parcels for one in parcel]
+        claims = self._claims(submissions)
+        self._asked = False
+        if not self._pending and not self._closed:
+            self._wake.clear()
+        if not submissions and not claims:
+            return False
+        try:
+            await self._commit_or_split(gathered.parcels, submissions, claims)
+        except BaseException as error:
+            self._fail(submissions, error)
+            raise
+        return True
+
+    async def _commit_or_split(
+        self,
+        parcels: Sequence[Sequence[Submission]],
+        submissions: Sequence[Submission],
+        claims: Sequence[Claim],
+    ) -> None:
+        """Record all in one transaction; when that is refused as a whole, one by one."""
+        batch = self._batch(submissions, claims)
+        try:
+            committed = await self._send(batch)
+        except Exception:  # One bad item must not take those of others with it.
+            _log.exception("a batch was rolled back; what it held goes singly")
+            if self.claimer is not None and claims:
+                self.claimer.unanswered()
+        else:
+            return self._settle(batch, submissions, committed)
+        for parcel in parcels:
+            batch = self._batch(parcel, ())
+            try:
+                committed = await self._send(batch)
+            except Exception as error:  # The caller of this item alone is told.
+                self._fail(parcel, error)
+            else:
+                self._settle(batch, parcel, committed)
+
+    def _batch(self, submissions: Sequence[Submission], claims: Sequence[Claim]) -> Batch:
+        self._number += 1
+        return Batch(
+            appender=self._appender,
+            number=self._number,
+            items=[submission.item for submission in submissions],
+            claims=claims,
+            now=self._clock.now(),
+        )
+
+    def _gather(self) -> _Gathered:
+        gathered, later = _Gathered(), deque[list[Submission]]()
+        while self._pending:
+            parcel = self._pending.popleft()
+            if gathered.parcels and self._is_full(gathered, parcel):
+                later.append(parcel)
+                break
+            # Every item is looked at, also behind one that does not fit: see ``_fits``.
+            fits = [self._fits(one.item, gathered.exclusive) for one in parcel]
+            if all(fits):
+                gathered.parcels.append(parcel)
+                gathered.items += len(parcel)
+                gathered.events += sum(len(one.drafts) for one in parcel)
+                gathered.size += sum(one.size for one in parcel)
+            else:
+                later.append(parcel)
+        later.extend(self._pending)
+        self._pending = later
+        return gathered
+
+    def _is_full(self, gathered: _Gathered, parcel: Sequence[Submission]) -> bool:
+        settings = self._settings
+        return (
+            gathered.items + len(parcel) > settings.batch_items
+            or gathered.events + sum(len(one.drafts) for one in parcel) > settings.batch_events
+            or gathered.size + sum(one.size for one in parcel) > settings.batch_bytes
+        )
+
+    @staticmethod
+    def _fits(item: Item, exclusive: dict[int | bytes, bool]) -> bool:
+        # An item that was left for the next batch keeps its stream closed for those behind
+        # it, so that nothing overtakes: it is marked exclusive as well.
+        stream = item.id if item.id is not None else item.stream
+        alone = (
+            item.id is not None
+            or item.version is not None
+            or item.gate is not None
+            or bool(item.drops)
+            or item.clears
+        )
+        before = exclusive.get(stream)
+        if before is None:
+            exclusive[stream] = alone
+            return True
+        if before or alone:
+            exclusive[stream] = True
+            return False
+        return True
+
+    def _claims(self, submissions: Sequence[Submission]) -> list[Claim]:
+        if self.claimer is None:
+            return []
+        ready: set[str] = set()
+        for submission in submissions:
+            item = submission.item
+            if item.timer is not None or item.gate is not None:
+                # A due timer becomes a job, an open gate unblocks jobs: in queues that the
+                # item does not name.
+                self.claimer.wake()
+            for row in item.rows:
+                if row.kind is None:
+                    ready.add(row.queue)
+        return self.claimer.claims(frozenset(ready))
+
+    async def _send(self, batch: Batch) -> Committed:
+        """Return the store's answer; one that is away is asked again, with the same number."""
+        delay = 0.02
+        while True:
+            try:
+                return await self._log.commit(batch)
+            except StoreUnavailable as error:
+                _log.warning("batch %d waits for the database: %s", batch.number, error)
+            except LogRewound as error:
+                _log.error("%s", error)
+                self.on_rewound()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_DELAY_MAX)
+
+    def _settle(
+        self, batch: Batch, submissions: Sequence[Submission], committed: Committed
+    ) -> None:
+        recorded = self._recorded(submissions, committed)
+        if committed.ts is not None:
+            self._seen = (committed.ts, self._clock.monotonic())
+        counters = self.counters
+        counters.commits += 1
+        counters.events += len(recorded)
+        counters.repeated += committed.repeated
+        if recorded:
+            for sink in self.sinks:
+                sink(recorded)
+        for submission, outcome in zip(submissions, committed.outcomes, strict=True):
+            counters.refused += outcome.refusal is not None
+            if not submission.done.done():
+                submission.done.set_result(outcome)
+        if self.claimer is not None and batch.claims:
+            if committed.repeated:
+                self.claimer.unanswered()
+            else:
+                self.claimer.claimed(batch.claims, committed.jobs)
+        for hook in self.after_commit:
+            hook(batch)
+
+    def _recorded(
+        self, submissions: Sequence[Submission], committed: Committed
+    ) -> list[Recorded]:
+        ts = committed.ts
+        if ts is None:
+            return []  # A repeated answer does not know: readers fetch these from the store.
+        recorded: list[Recorded] = []
+        for submission, outcome in zip(submissions, committed.outcomes, strict=True):
+            if outcome.refusal is None:
+                _, stream, position, version = outcome
+                for place, draft in enumerate(submission.drafts):
+                    recorded.append(
+                        Recorded(position + place, stream, version + place, ts, *draft)
+                    )
+        for job in committed.jobs:
+            recorded.append(
+                Recorded(
+                    job.position, job.stream, job.version, job.ts,
+                    StepStarted(queue=job.queue, worker=self.worker),
+                    job.step, job.activation, job.attempt, job.key,
+                )
+            )  # fmt: skip
+        return recorded
+
+    def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:
+        told = error if isinstance(error, Exception) else StoreUnavailable(
+            "the engine stopped before the store answered; whether this was recorded is unknown"
+        )
+        for submission in submissions:
+            if not submission.done.done():
+                submission.done.set_exception(told)
+                # Whoever gave up waiting does not read it: that is no error of its own.
+                submission.done.exception()
+
+    def _fail_pending(self) -> None:
+        pending, self._pending = self._pending, deque()
+        self._fail(
+            [one for parcel in pending for one in parcel],
+            StoreUnavailable("this Runfold was left before it could record this"),
+        )

@@ -1,0 +1,47 @@
+"""From what ``decide`` returns to what a store records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from runfold.flow.work import Decision, Gate, Ready
+from runfold.ports import Row
+
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
+    """Return the rows for ``ready``, whose drafts stand ``offset`` further back in the item."""
+    return [
+        Row(
+            event=offset + one.draft,
+            kind=one.kind,
+            due_at=one.due_at,
+            delay=one.delay,
+            flow=flow,
+            step=one.step,
+            activation=one.activation,
+            attempt=one.attempt,
+            queue=one.queue,
+            priority=one.priority,
+            key=one.key,
+            inputs=None if one.inputs is None else _dumps(one.inputs),
+        )
+        for one in ready
+    ]
+
+
+def effects(flow: str, decision: Decision, *, offset: int = 0) -> dict[str, object]:
+    """Return the fields of ``ports.Item`` that a decision sets beside its events."""
+    fields: dict[str, object] = {"gates": decision.gates}
+    if decision.ready:
+        fields["rows"] = rows(flow, decision.ready, offset=offset)
+    if decision.drops:
+        fields["drops"] = decision.drops
+    if decision.gate is not None:
+        fields["gate"] = int(Gate(decision.gate))
+    if decision.expected_version is not None:
+        fields["version"] = decision.expected_version
+        fields["clears"] = True
+    return fields

@@ -1,0 +1,85 @@
+"""Definitions by hash and by name: each flow's definitions are the history of one stream."""
+
+from __future__ import annotations
+
+from runfold.flow.definition import FlowDefinition
+from runfold.flow.events import FlowDefined
+from runfold.kernel.event import Draft
+from runfold.kernel.ids import keyed_id
+from runfold.ports import Codec, EventLog, LogIdentity, Refusal
+from runfold.runtime.appender import Appender
+
+READ_LIMIT = 1000
+
+
+def stream_id(log_id: int, flow: str) -> bytes:
+    """Return the id of the stream that holds the definitions of ``flow``."""
+    return keyed_id(str(log_id), FlowDefined.TOPIC, flow)
+
+
+class Definitions:
+    """What this process knows of the definitions in its log, read when first asked for."""
+
+    def __init__(self, log: EventLog, codec: Codec, identity: LogIdentity) -> None:
+        self._log, self._codec, self._identity = log, codec, identity
+        self._by_hash: dict[str, FlowDefinition] = {}
+        self._last: dict[str, tuple[int, str]] = {}
+
+    def known(self, hash: str) -> FlowDefinition | None:
+        """Return the definition if it is in memory."""
+        return self._by_hash.get(hash)
+
+    async def get(self, flow: str, hash: str) -> FlowDefinition | None:
+        """Return the definition of ``flow`` with that hash, None when the log has none."""
+        if hash not in self._by_hash:
+            await self._read(flow)
+        return self._by_hash.get(hash)
+
+    async def last(self, flow: str) -> FlowDefinition | None:
+        """Return what was served last under that name, None when nothing ever was."""
+        await self._read(flow)
+        if flow not in self._last:
+            return None
+        return self._by_hash[self._last[flow][1]]
+
+    async def define(self, definition: FlowDefinition, appender: Appender) -> None:
+        """Record ``definition`` unless it is what was served last under its name."""
+        while True:
+            await self._read(definition.name)
+            self._by_hash[definition.hash] = definition
+            version, hash = self._last.get(definition.name, (0, ""))
+            if hash == definition.hash:
+                return
+            event = FlowDefined(
+                name=definition.name, hash=definition.hash, definition=definition.data()
+            )
+            stream = await self._stream(definition.name)
+            where: dict[str, object] = (
+                {"stream": stream, "version": version}
+                if stream
+                else {"id": stream_id(self._identity.log_id, definition.name)}
+            )
+            outcome = await appender.submit([Draft(event)], **where)
+            # Another process that served first moved the stream: look again, compare again.
+            if outcome.refusal not in (None, Refusal.EXISTS, Refusal.VERSION):
+                raise RuntimeError(f"definition of {definition.name!r}: {outcome.refusal!r}")
+
+    async def _stream(self, flow: str) -> int:
+        id = stream_id(self._identity.log_id, flow)
+        return (await self._log.find([id])).get(id, 0)
+
+    async def _read(self, flow: str) -> None:
+        stream = await self._stream(flow)
+        if not stream:
+            return
+        while True:
+            after = self._last.get(flow, (0, ""))[0]
+            rows = await self._log.read_stream(stream, after=after, limit=READ_LIMIT)
+            for row in rows:
+                event = self._codec.decode(row.topic, row.state)
+                if isinstance(event, FlowDefined):
+                    if event.hash not in self._by_hash:
+                        self._by_hash[event.hash] = FlowDefinition.model_validate(event.definition)
+                    self._last[flow] = (row.version, event.hash)
+            if len(rows) < READ_LIMIT:
+                return

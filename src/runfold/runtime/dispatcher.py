@@ -1,0 +1,320 @@
+"""The one writer of decisions: folds the log in order and appends what ``decide`` returns.
+
+One dispatcher per log leads; its token guards every decision under the log's lock, so a
+frozen one that wakes up decides nothing. The cursor only says where to start reading;
+``decide`` is level-triggered, so reading something again decides nothing twice, and a
+slow sweep over open runs finds what was missed.
+
+A run is not decided for again before what was last decided for it has been folded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+
+from runfold.flow.decide import decide
+from runfold.flow.events import (
+    ENDS,
+    Emit,
+    FlowDefined,
+    Log,
+    Output,
+    Record,
+    State,
+    StepProgress,
+    StepStarted,
+)
+from runfold.flow.run import Run, evolve
+from runfold.flow.work import Decision
+from runfold.kernel.event import Draft, Recorded
+from runfold.ports import Clock, Cursors, EventLog, Members, Outcome, Refusal
+from runfold.runtime.appender import Appender
+from runfold.runtime.bell import Bell
+from runfold.runtime.decisions import effects
+from runfold.runtime.runs import Runs
+from runfold.runtime.tail import Tail
+
+PAGE = 2000
+"""How many events one turn reads from the store at most."""
+SLICE = 500
+"""How many events are folded before other tasks have their turn."""
+DECISIONS_MAX = 500
+"""How many things ``decide`` returns for one run at a time."""
+FUSED_MAX = 2000
+"""How many events a fact may carry with the decisions it causes in one commit."""
+CURSOR_EVERY = 1.0
+"""Seconds between two writes of the cursor."""
+SWEEP_EVERY = 5.0
+"""Seconds between two steps of the sweep over open runs."""
+SWEEP_PAGE = 50
+"""How many open runs one step of the sweep looks at."""
+OVER_MAX = 5000
+"""How many ended runs are remembered as such."""
+CURSOR = "dispatcher"
+
+# What never makes anything due by itself.
+_QUIET = frozenset(
+    event.TOPIC for event in (StepStarted, StepProgress, Log, Output, Record, Emit, State)
+)
+# What nothing can follow, or what belongs to no run.
+_NEVER_DUE = ENDS | {FlowDefined.TOPIC}
+
+_log = logging.getLogger("runfold.dispatcher")
+
+
+class Dispatcher:
+    """Reads, folds, decides, records; ``turn`` does it once."""
+
+    def __init__(
+        self,
+        store: EventLog,
+        leases: Members,
+        cursors: Cursors,
+        appender: Appender,
+        runs: Runs,
+        clock: Clock,
+        *,
+        tail: Tail,
+        token: int,
+        lease: float,
+        grace: float,
+    ) -> None:
+        self._store, self._leases, self._cursors = store, leases, cursors
+        self._appender, self._runs, self._clock = appender, runs, clock
+        self.tail, self._token, self._lease, self._grace = tail, token, lease, grace
+        self._in_flight: set[int] = set()
+        """Runs with decisions on their way that are not folded yet."""
+        self._fusing: dict[int, int] = {}
+        """Runs folded ahead of so many commits on their way."""
+        self._again: set[int] = set()
+        self._unfolded: deque[Recorded] = deque()
+        self._over: OrderedDict[int, None] = OrderedDict()
+        """Runs that ended a short while ago: what is still read of them is of no interest."""
+        self.bell = Bell()
+        """Rung when there is something to fold or to decide."""
+        self._led_until = 0.0
+        self._cursor_saved = (0.0, 0)
+        self._sweep_at, self._sweep_after = 0.0, 0
+        self.leading = False
+
+    async def turn(self) -> bool:
+        """Do one bounded piece of work; return False when there was none."""
+        if not await self._lead():
+            return False
+        try:
+            return await self._work()
+        except BaseException:
+            # What is in flight is unknown now: lead anew, from the cursor and from the log.
+            self.leading = False
+            raise
+
+    async def _work(self) -> bool:
+        before = self.tail.position
+        self._unfolded.extend(await self.tail.read(PAGE))
+        await self._fold()
+        touched = self._again | await self._sweep()
+        self._again = set()
+        await self._decide_all(touched)
+        await self._save_cursor()
+        return bool(touched) or self.tail.position != before
+
+    def caught_up(self, head: int) -> bool:
+        """Return whether everything up to ``head`` is folded and decided; True on stand-by."""
+        if not self.leading:
+            return True
+        return self.tail.position >= head and not (
+            self._again or self._in_flight or self._fusing
+        )
+
+    async def resign(self) -> None:
+        """Save the cursor and let another dispatcher lead."""
+        if self.leading:
+            self.leading = False
+            await self._cursors.save_cursor(CURSOR, self.tail.position)
+            await self._leases.resign(self._token)
+
+    def fuse(
+        self, stream: int, drafts: Sequence[Draft]
+    ) -> tuple[list[Draft], dict[str, object]] | None:
+        """Return ``drafts`` with the decisions they cause, and the fields that guard them.
+
+        Only when this dispatcher leads and nothing else is known to move the run: the item
+        then expects the version that was folded. None: record the facts alone. The caller
+        reports the outcome with ``fused``.
+        """
+        if not self.leading or stream in self._in_flight:
+            return None
+        if stream not in self._fusing:
+            self._catch_up()
+        run = self._runs.get(stream)
+        now = self._appender.now()
+        if run is None or run.ended or now is None:
+            return None
+        fields: dict[str, object] = {"version": run.version, "leader": self._token}
+        together = list(drafts)
+        # Fused items of one run may follow each other before the first is answered: each
+        # expects the version that the one before it leaves. If that one fails, all fail.
+        self._fusing[stream] = self._fusing.get(stream, 0) + 1
+        self._again.discard(stream)
+        self._evolve_ahead(run, stream, drafts, now)
+        while len(together) < FUSED_MAX:
+            decision = decide(run, limit=DECISIONS_MAX, grace=self._grace)
+            if not decision:
+                break
+            _merge(fields, effects(run.flow, decision, offset=len(together)))
+            together.extend(decision.drafts)
+            self._evolve_ahead(run, stream, decision.drafts, now)
+        return together, fields
+
+    def fused(self, stream: int, outcome: Outcome | None) -> None:
+        """Learn what became of a fused item; after a refusal the run is read again."""
+        left = self._fusing.pop(stream, 1) - 1
+        if left:
+            self._fusing[stream] = left
+        run = self._runs.get(stream)
+        if outcome is None or outcome.refusal is not None:
+            self._runs.forget(stream)
+            self._again.add(stream)
+            self.bell.ring()
+        elif run is not None and run.ended:
+            self._end(stream)
+
+    @staticmethod
+    def _evolve_ahead(run: Run, stream: int, drafts: Sequence[Draft], ts: object) -> None:
+        for draft in drafts:
+            evolve(run, Recorded(0, stream, run.version + 1, ts, *draft))  # type: ignore[arg-type]
+
+    async def _lead(self) -> bool:
+        now = self._clock.monotonic()
+        if self.leading and now < self._led_until:
+            return True
+        led = await self._leases.lead(self._token, self._lease, now=self._clock.now())
+        if not led:
+            if self.leading:
+                _log.warning("another dispatcher leads this log now; this one stands by")
+            self.leading = False
+            return False
+        self._led_until = now + self._lease / 3
+        if not self.leading:
+            self.leading = True
+            self._runs.clear()
+            self._in_flight.clear()
+            self._fusing.clear()
+            self._unfolded.clear()
+            self._over.clear()
+            self.tail.position = await self._cursors.cursor(CURSOR)
+            self._sweep_after = 0
+        return True
+
+    def _catch_up(self) -> None:
+        """Fold what is in memory, without waiting; what needs a read is left for the turn."""
+        self._unfolded.extend(self.tail.pushed())
+        while self._unfolded:
+            self._fold_one(self._unfolded.popleft())
+
+    async def _fold(self) -> None:
+        """Fold what was read, in slices: others keep their turn, and may catch up meanwhile."""
+        while self._unfolded:
+            for _ in range(min(SLICE, len(self._unfolded))):
+                self._fold_one(self._unfolded.popleft())
+            if self._unfolded:
+                await asyncio.sleep(0)
+
+    def _fold_one(self, recorded: Recorded) -> None:
+        stream = recorded.stream
+        if stream in self._over:
+            return
+        run = self._runs.get(stream)
+        if run is not None and recorded.version <= run.version:
+            return  # Folded ahead of its commit, or read twice.
+        run = self._runs.fold(recorded)
+        if run is None:
+            # Not in memory, or a hole in what is: the turn reads it whole.
+            self._runs.forget(stream)
+            if recorded.event.TOPIC not in _NEVER_DUE:
+                self._again.add(stream)
+        elif run.ended:
+            self._end(stream)
+        elif recorded.event.TOPIC not in _QUIET:
+            self._again.add(stream)
+
+    def _end(self, stream: int) -> None:
+        self._runs.forget(stream)
+        self._again.discard(stream)
+        self._over[stream] = None
+        if len(self._over) > OVER_MAX:
+            self._over.popitem(last=False)
+
+    async def _decide_all(self, touched: set[int]) -> None:
+        waiting: list[tuple[int, asyncio.Future[Outcome]]] = []
+        for stream in touched - self._over.keys():
+            if stream in self._in_flight or stream in self._fusing:
+                self._again.add(stream)
+                continue
+            run = self._runs.get(stream) or await self._load(stream)
+            if run is None or run.ended:
+                continue
+            decision = decide(run, limit=DECISIONS_MAX, grace=self._grace)
+            if decision:
+                waiting.append((stream, self._submit(stream, run, decision)))
+        for stream, future in waiting:
+            try:
+                outcome: Outcome | None = await future
+            finally:
+                self._in_flight.discard(stream)
+            self._settle(stream, outcome)
+
+    def _submit(self, stream: int, run: Run, decision: Decision) -> asyncio.Future[Outcome]:
+        self._in_flight.add(stream)
+        return self._appender.submit(
+            decision.drafts, stream=stream, leader=self._token, **effects(run.flow, decision)
+        )
+
+    def _settle(self, stream: int, outcome: Outcome | None) -> None:
+        # Recorded: what was decided comes back through the tail, is folded, and touches the
+        # run again. Refused: what refused it (a gate, a newer version) is in the log as well.
+        if outcome is None or outcome.refusal is None:
+            return
+        if outcome.refusal == Refusal.LEADER:
+            _log.warning("a decision was refused: another dispatcher leads this log now")
+            self.leading = False
+        elif outcome.refusal != Refusal.ENDED:
+            self._runs.forget(stream)
+            self._again.add(stream)
+
+    async def _load(self, stream: int) -> Run | None:
+        try:
+            return await self._runs.load(stream)
+        except LookupError as error:
+            _log.error("%s; it is left alone", error)
+            return None
+
+    async def _sweep(self) -> set[int]:
+        now = self._clock.monotonic()
+        if now < self._sweep_at:
+            return set()
+        self._sweep_at = now + SWEEP_EVERY
+        streams = await self._store.open_runs(after=self._sweep_after, limit=SWEEP_PAGE)
+        self._sweep_after = streams[-1] if len(streams) == SWEEP_PAGE else 0
+        return {stream for stream in streams if stream <= self.tail.position}
+
+    async def _save_cursor(self) -> None:
+        saved_at, position = self._cursor_saved
+        now = self._clock.monotonic()
+        if self.tail.position != position and now >= saved_at + CURSOR_EVERY:
+            self._cursor_saved = (now, self.tail.position)
+            await self._cursors.save_cursor(CURSOR, self.tail.position)
+
+
+def _merge(fields: dict[str, object], more: dict[str, object]) -> None:
+    """Add the effects of one more decision to those of the item it travels in."""
+    more.pop("version", None)  # The item expects the version that was folded first.
+    for name in ("rows", "drops"):
+        if name in more:
+            fields[name] = [*fields.get(name, ()), *more.pop(name)]  # type: ignore[misc]
+    gates = more.pop("gates")
+    fields["gates"] = fields.get("gates", 0b1111) & gates  # type: ignore[operator]
+    fields.update(more)

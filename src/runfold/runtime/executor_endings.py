@@ -1,0 +1,126 @@
+"""How an attempt ended, as the events that say so."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from runfold.errors import PermanentError, RateLimited, RetryableError, RunfoldError
+from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored
+from runfold.kernel.event import Draft
+from runfold.runtime.context_attempt import Attempt, UndeclaredEmit, clean
+from runfold.settings import seconds
+
+STACK_MAX = 8_000
+"""How many characters of a stack are kept: the last ones, where it was raised."""
+MESSAGE_MAX = 4_000
+"""How many characters of a message are kept."""
+
+_ENGINE = ("runfold/runtime/executor", "runfold/runtime/process")
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a handler raised, as plain data: it may come from another process."""
+
+    info: ErrorInfo
+    retry_at: datetime | None = None
+    retry_after: float | None = None
+    charged: bool = True
+
+
+def raised(
+    error: BaseException, *, never: Sequence[type[BaseException]] = (), refused: bool = False
+) -> Raised:
+    """Return ``error`` as history keeps it. ``refused``: it is about a value of the handler's."""
+    is_ours = refused or isinstance(error, UndeclaredEmit)
+    final = is_ours or isinstance(error, (PermanentError, *never))
+    retry_at, retry_after, note = (None, None, "") if final else _when(error)
+    told = traceback.TracebackException(type(error), error, _outside(error.__traceback__))
+    info = ErrorInfo(
+        type=type(error).__qualname__,
+        code=error.code if is_ours and isinstance(error, RunfoldError) else "EXECUTION_ERROR",
+        message=clean(told)[:MESSAGE_MAX] + note,
+        stack=clean("".join(told.format()))[-STACK_MAX:],
+        retryable=not final,
+        details=_details(error) if refused else None,
+    )
+    return Raised(info, retry_at, retry_after, charged=not isinstance(error, RateLimited))
+
+
+def completed(attempt: Attempt, result: Any, duration: float) -> list[Draft]:
+    """Return what an attempt did that returned: its emits, its state changes, its end."""
+    event = StepCompleted(queue=attempt.task.job.queue, result=result, duration=duration)
+    return [*attempt.emits, *attempt.states, attempt.draft(event)]
+
+
+def errored(attempt: Attempt, found: Raised, duration: float) -> list[Draft]:
+    """Return the end of an attempt that raised; nothing that it emitted counts."""
+    event = StepErrored(
+        queue=attempt.task.job.queue,
+        error=found.info,
+        retry_at=found.retry_at,
+        retry_after=found.retry_after,
+        charged=found.charged,
+        duration=duration,
+    )
+    return [attempt.draft(event)]
+
+
+def timed_out(attempt: Attempt, timeout: float) -> Raised:
+    """Return what stands for a handler that took longer than ``timeout`` seconds."""
+    handler = attempt.task.handler
+    info = ErrorInfo(
+        type="TimeoutError",
+        code="JOB_TIMEOUT",
+        message=f"attempt {attempt.task.job.attempt} of step {handler.step!r} took longer than "
+        f"its timeout of {timeout:g} s",
+        retryable=not issubclass(TimeoutError, handler.never),
+    )
+    return Raised(info)
+
+
+def died(exitcode: int | None) -> Raised:
+    """Return what stands for a handler whose process died under it."""
+    info = ErrorInfo(
+        type="ProcessDied",
+        code="EXECUTION_ERROR",
+        message=f"the process of the handler died with exit code {exitcode} before it answered",
+    )
+    return Raised(info)
+
+
+def _when(error: BaseException) -> tuple[datetime | None, float | None, str]:
+    """Return (retry_at, retry_after, note) as the handler asked; the note tells its mistake."""
+    if not isinstance(error, RetryableError | RateLimited):
+        return None, None, ""
+    retry_at, retry_after = error.retry_at, error.retry_after
+    if retry_at is not None:
+        if isinstance(retry_at, datetime) and retry_at.utcoffset() is not None:
+            return retry_at, None, ""
+        return None, None, f" (retry_at={retry_at!r} is no moment with a time zone; ignored)"
+    if retry_after is None:
+        return None, None, ""
+    try:
+        return None, max(0.0, seconds(retry_after)), ""
+    except (TypeError, ValueError):
+        return None, None, f" (retry_after={retry_after!r} is no span; ignored)"
+
+
+def _details(error: BaseException) -> Any:
+    return to_jsonable_python(getattr(error, "details", None), fallback=repr)
+
+
+def _outside(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of ``trace`` that begins in the handler."""
+    while trace is not None and any(
+        part in trace.tb_frame.f_code.co_filename.replace("\\", "/") for part in _ENGINE
+    ):
+        trace = trace.tb_next
+    return trace

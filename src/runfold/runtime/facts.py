@@ -1,0 +1,93 @@
+"""What a worker needs of a run's history, from memory where this process recorded it."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
+
+from runfold.flow.events import (
+    Emit,
+    FlowStart,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+)
+from runfold.flow.inputs import versions
+from runfold.kernel.event import Event, Recorded
+from runfold.ports import Codec, EventLog, Job
+from runfold.runtime.tail import decode
+
+FACTS_MAX = 50_000
+"""How many events are remembered; the oldest go first and are read again."""
+
+_KEPT = (Emit, FlowStart, StepCompleted, StepFailed, StepScheduled)
+
+
+class Brief(NamedTuple):
+    """What one job is about."""
+
+    start: Recorded
+    plan: list[Any] | None
+    events: dict[int, Event]
+
+
+class Facts:
+    """Events of open runs by stream and version."""
+
+    def __init__(self, log: EventLog, codec: Codec) -> None:
+        self._log, self._codec = log, codec
+        self._facts: OrderedDict[tuple[int, int], Recorded] = OrderedDict()
+
+    def push(self, recorded: Sequence[Recorded]) -> None:
+        """Remember what this process has just committed."""
+        facts = self._facts
+        for one in recorded:
+            if isinstance(one.event, _KEPT):
+                facts[one.stream, one.version] = one
+        while len(facts) > FACTS_MAX:
+            facts.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything: the log may not be what it was."""
+        self._facts.clear()
+
+    def known(self, jobs: Sequence[Job]) -> list[Brief] | None:
+        """Return what each of ``jobs`` is about, None when something of it must be read."""
+        try:
+            return [_brief(job, _plan(job), self._facts) for job in jobs]
+        except KeyError:
+            return None
+
+    async def briefs(self, jobs: Sequence[Job]) -> list[Brief]:
+        """Return what each of ``jobs`` is about, with one read for all that is not known."""
+        plans = [_plan(job) for job in jobs]
+        facts = await self._fetch(
+            {(job.stream, at) for job, plan in zip(jobs, plans, strict=True) for at in _places(plan)}
+        )
+        return [_brief(job, plan, facts) for job, plan in zip(jobs, plans, strict=True)]
+
+    async def _fetch(self, wanted: Set[tuple[int, int]]) -> dict[tuple[int, int], Recorded]:
+        found = {place: self._facts[place] for place in wanted & self._facts.keys()}
+        missing = sorted(wanted - found.keys())
+        if missing:
+            for row in await self._log.read_versions(missing):
+                found[row.stream, row.version] = decode(self._codec, row)
+        return found
+
+
+def _plan(job: Job) -> list[Any] | None:
+    return None if job.inputs is None else json.loads(job.inputs)
+
+
+def _places(plan: list[Any] | None) -> list[int]:
+    return [1] if plan is None else [1, *versions(plan)]
+
+
+def _brief(
+    job: Job, plan: list[Any] | None, facts: Mapping[tuple[int, int], Recorded]
+) -> Brief:
+    stream = job.stream
+    events = {version: facts[stream, version].event for version in _places(plan)}
+    return Brief(facts[stream, 1], plan, events)

@@ -1,0 +1,89 @@
+"""Everyone in this process who waits for the end of a run, behind one reader of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from weakref import WeakValueDictionary
+
+from runfold.flow.events import ENDS
+from runfold.kernel.event import Recorded
+from runfold.ports import Codec, EventLog
+from runfold.runtime.tail import Tail
+
+PAGE = 5000
+RECENT_MAX = 1000
+"""How many ends are remembered for handles that are made just after them."""
+
+
+class Watched:
+    """One run whose end somebody holds a handle for; kept as long as the handle is."""
+
+    def __init__(self) -> None:
+        self.end: Recorded | None = None
+        self.looked = False
+        """An end before the watch began would be known."""
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def ended(self, recorded: Recorded) -> None:
+        """Keep the end and wake everyone who waits for it."""
+        self.end = recorded
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self) -> Recorded:
+        """Return the event that ended the run, once it has."""
+        while self.end is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return self.end
+
+
+class Hub:
+    """Reads only the ends of runs; a handle that was made before an end learns of it."""
+
+    def __init__(self, log: EventLog, codec: Codec, *, position: int) -> None:
+        self.tail = Tail(log, codec, position=position, topics=ENDS)
+        self._watched: WeakValueDictionary[int, Watched] = WeakValueDictionary()
+        self._recent: OrderedDict[int, Recorded] = OrderedDict()
+
+    def watch(self, stream: int, *, fresh: bool) -> Watched:
+        """Return the watch on this stream.
+
+        ``fresh``: it was started just now, so its end cannot lie further back than the last
+        few; else whoever waits looks into the log once, after this call (``looked``).
+        """
+        watched = self._watched.get(stream)
+        if watched is None:
+            watched = self._watched[stream] = Watched()
+            watched.end = self._recent.get(stream)
+            watched.looked = fresh
+        return watched
+
+    def push(self, recorded: Sequence[Recorded]) -> bool:
+        """Take what this process has committed; True when a hole before it must be read."""
+        self.tail.push(recorded)
+        self._tell(self.tail.pushed())
+        return self.tail.position < recorded[-1].position
+
+    async def turn(self) -> bool:
+        """Read one page; return False at the end of the log."""
+        before = self.tail.position
+        self._tell(await self.tail.read(PAGE))
+        return self.tail.position != before
+
+    def _tell(self, ends: Sequence[Recorded]) -> None:
+        for recorded in ends:
+            self._recent[recorded.stream] = recorded
+            watched = self._watched.get(recorded.stream)
+            if watched is not None:
+                watched.ended(recorded)
+        while len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)

@@ -1,0 +1,278 @@
+"""One process of the engine: which parts it runs, how they wake each other, how they stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runfold.define.handler import Handler
+from runfold.kernel.event import Recorded
+from runfold.ports import Batch, Clock, Codec, Ids, InboxRow, Item, Member, Store
+from runfold.runtime.appender import Appender
+from runfold.runtime.bell import Bell
+from runfold.runtime.definitions import Definitions
+from runfold.runtime.dispatcher import Dispatcher
+from runfold.runtime.executor import Executor
+from runfold.runtime.facts import Facts
+from runfold.runtime.hub import Hub
+from runfold.runtime.membership import Membership
+from runfold.runtime.preparation import Preparation
+from runfold.runtime.runs import Runs
+from runfold.runtime.service import Service
+from runfold.runtime.starter import Starter
+from runfold.runtime.tail import Tail
+from runfold.runtime.timekeeper import Timekeeper
+from runfold.runtime.worker import Worker
+from runfold.settings import Settings, seconds
+
+ROLES = frozenset({"dispatcher", "worker", "timekeeper", "projector"})
+"""What a process can do; a client does none of it."""
+SAFETY = 5.0
+"""Seconds after which a loop looks at the store although no bell rang."""
+TICK = 0.5
+"""The longest pause of a timekeeper."""
+
+_log = logging.getLogger("runfold")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What the workers of a process can do."""
+
+    handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    slots: Mapping[str, int] = field(default_factory=dict)
+    deps: Any = None
+
+
+class Node:
+    """The parts of one process and the order in which they start and stop."""
+
+    def __init__(
+        self, store: Store, codec: Codec, settings: Settings, clock: Clock, ids: Ids
+    ) -> None:
+        self.store, self.codec, self.settings = store, codec, settings
+        self.clock, self.ids = clock, ids
+        self.bell, self.timer_bell, self.hub_bell = Bell(), Bell(), Bell()
+        self.service = Service()
+        self.service.on_rewound = self._rewound
+        self.definitions = Definitions(store, codec, store.identity)
+        self.appender = Appender(store, codec, settings, appender=ids.token(), clock=clock)
+        self.appender.on_rewound = self._rewound
+        self.starter = Starter(store, self.appender, self.definitions, ids)
+        self.dispatcher: Dispatcher | None = None
+        self.worker: Worker | None = None
+        self.timekeeper: Timekeeper | None = None
+        self.membership: Membership | None = None
+        self.hub: Hub | None = None
+        self._tails: list[Tail] = []
+        self._remote = False
+
+    async def start(self) -> None:
+        """Start what every process has: the appender, the doorbell, the hub."""
+        self.hub = Hub(self.store, self.codec, position=await self.store.head())
+        self._tails.append(self.hub.tail)
+        self.appender.sinks.append(self._tell_hub)
+        self.appender.after_commit.append(self._committed)
+        self.service.spawn(self.appender.run())
+        self.service.loop("hub", self.hub.turn, self.hub_bell, self._safety)
+        self.service.spawn(self._listen())
+
+    async def serve(self, roles: frozenset[str], work: Work) -> None:
+        """Start these roles."""
+        lease = seconds(self.settings.lease)
+        member = Member(self.ids.token(), f"{socket.gethostname()}:{os.getpid()}", " ".join(sorted(roles)))
+        self.membership = Membership(self.store, self.clock, member=member, lease=lease)
+        await self.membership.join()
+        if "dispatcher" in roles:
+            self._start_dispatcher(lease)
+        if "worker" in roles:
+            self._start_worker(work)
+        if "timekeeper" in roles:
+            self._start_timekeeper(lease)
+
+    def _start_dispatcher(self, lease: float) -> None:
+        tail = Tail(self.store, self.codec, position=0)
+        runs = Runs(self.store, self.codec, self.definitions)
+        assert self.membership is not None
+        self.dispatcher = Dispatcher(
+            self.store, self.store, self.store, self.appender, runs, self.clock,
+            tail=tail, token=self.membership.token, lease=lease,
+            grace=seconds(self.settings.grace),
+        )  # fmt: skip
+        self._add_tail(tail)
+        self.service.loop(
+            "dispatcher", self.dispatcher.turn, self.dispatcher.bell, self._dispatcher_pause
+        )
+
+    def _start_worker(self, work: Work) -> None:
+        assert self.membership is not None
+        facts = Facts(self.store, self.codec)
+        self.appender.sinks.append(facts.push)
+        self.executor = Executor(
+            spawn=self.service.spawn, clock=self.clock, threads=self.settings.threads
+        )
+        preparation = Preparation(
+            self.store, self.codec, self.definitions, facts, self.executor, self.appender,
+            handlers=work.handlers, deps=work.deps,
+        )  # fmt: skip
+        self.worker = Worker(
+            self.store, self.appender, preparation, self.membership, self.codec, self.clock,
+            slots=work.slots, targets=sorted(work.handlers), spawn=self.service.spawn,
+            check_every=seconds(self.settings.poll_max), dispatcher=self.dispatcher,
+        )  # fmt: skip
+        self.appender.worker = self.membership.member.name
+        self.appender.claimer = self.worker
+        self.service.loop("worker", self.worker.turn, self.worker.bell, self._worker_pause)
+
+    def _start_timekeeper(self, lease: float) -> None:
+        self.timekeeper = Timekeeper(
+            self.store, self.store, self.store, self.appender, self.clock,
+            accept=self._accept, lease=lease,
+        )  # fmt: skip
+        self.service.loop("timekeeper", self.timekeeper.turn, self.timer_bell, self._timer_pause)
+
+    async def stop(self, *, drain: float, force: asyncio.Event | None = None) -> None:
+        """Stop claiming, wait up to ``drain`` seconds for handlers, give back the rest.
+
+        ``force``: set by whoever does not want to wait any longer.
+        """
+        if self.worker is not None:
+            self.worker.stop()
+            await self._drain(self.worker, drain, force)
+            await self.worker.release()
+        if self.dispatcher is not None:
+            await self._quietly(self.dispatcher.resign())
+        self.appender.close()
+        await self.service.stop()
+        if self.worker is not None:
+            self.executor.close()
+        if self.membership is not None:
+            await self._quietly(self.membership.leave())
+
+    async def idle(self) -> bool:
+        """True when nothing is ready, leased, undecided or on its way."""
+        if not self.appender.idle or (self.worker is not None and not self.worker.idle):
+            return False
+        if await self.store.inbox(1):
+            return False
+        if any(ready or leased for ready, leased in (await self.store.counts()).values()):
+            return False
+        head = await self.store.head()
+        dispatcher = self.dispatcher
+        return dispatcher is None or dispatcher.caught_up(head)
+
+    def poke(self) -> None:
+        """Have every part look at the store: another process may have appended."""
+        for tail in self._tails:
+            tail.stale = True
+        self.bell.ring()
+        self.hub_bell.ring()
+        self.timer_bell.ring()
+        if self.dispatcher is not None:
+            self.dispatcher.bell.ring()
+        if self.worker is not None:
+            self.worker.wake()
+
+    def tail(self, position: int) -> Tail:
+        """Return a reader that is fed from here; ``drop_tail`` it afterwards."""
+        tail = Tail(self.store, self.codec, position=position)
+        self._add_tail(tail)
+        return tail
+
+    def drop_tail(self, tail: Tail) -> None:
+        """Feed this reader no longer."""
+        self._tails.remove(tail)
+        self.appender.sinks.remove(tail.push)
+
+    def _add_tail(self, tail: Tail) -> None:
+        self._tails.append(tail)
+        self.appender.sinks.append(tail.push)
+
+    def _committed(self, batch: Batch) -> None:
+        """After a commit of this process: wake those for whom there may be work."""
+        self.bell.ring()
+        if self.dispatcher is not None and any(_moves(item) for item in batch.items):
+            self.dispatcher.bell.ring()
+        if self.timekeeper is not None and any(
+            self.timekeeper.hurries(row) for item in batch.items for row in item.rows
+        ):
+            self.timer_bell.ring()
+        if not self.store.in_process and batch.items and not self._remote:
+            self._remote = True
+            self.service.spawn(self._ring())
+
+    def _tell_hub(self, recorded: list[Recorded]) -> None:
+        if self.hub is not None and self.hub.push(recorded):
+            self.hub_bell.ring()
+
+    async def _ring(self) -> None:
+        # One ring at a time, and what is appended meanwhile rides along.
+        try:
+            await asyncio.sleep(0.002)
+            self._remote = False
+            await self.store.ring()
+        except Exception as error:  # A hint that was lost: the others poll.
+            _log.debug("doorbell not rung: %s", error)
+
+    async def _listen(self) -> None:
+        async for _ in self.store.rings():
+            self.poke()
+
+    async def _accept(self, row: InboxRow) -> None:
+        await self.starter.accept(row)
+
+    def _rewound(self) -> None:
+        """The log lacks events that this process had seen: forget everything."""
+        for tail in self._tails:
+            tail.position = 0
+        if self.worker is not None:
+            self.worker.abort("the database is not the one this process knew")
+        if self.membership is not None:
+            self.membership.lost = True
+
+    async def _drain(
+        self, worker: Worker, drain: float, force: asyncio.Event | None
+    ) -> None:
+        deadline = self.clock.monotonic() + drain
+        while not worker.idle:
+            seen = self.bell.count
+            left = deadline - self.clock.monotonic()
+            if left <= 0 or (force is not None and force.is_set()):
+                return
+            await self.bell.wait(seen, min(left, 0.05))
+
+    @staticmethod
+    async def _quietly(leaving: Any) -> None:
+        try:
+            await leaving
+        except Exception as error:  # Leaving must succeed: leases run out by themselves.
+            _log.warning("left without the database's consent: %s", error)
+
+    async def _safety(self) -> float:
+        return SAFETY
+
+    async def _dispatcher_pause(self) -> float:
+        dispatcher = self.dispatcher
+        return 1.0 if dispatcher is not None and dispatcher.leading else seconds(self.settings.lease) / 5
+
+    async def _worker_pause(self) -> float:
+        busy = self.worker is not None and not self.worker.idle
+        return seconds(self.settings.poll_max) if busy else SAFETY
+
+    async def _timer_pause(self) -> float:
+        assert self.timekeeper is not None
+        return await self.timekeeper.pause(TICK)
+
+
+def _moves(item: Item) -> bool:
+    """Return whether an item may leave something undecided.
+
+    A new run comes with its first decision and what a handler logs decides nothing; what the
+    dispatcher itself records, it decides about again after its answer.
+    """
+    return item.id is None and item.leader is None and (item.lease is None or item.frees)

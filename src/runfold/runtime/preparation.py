@@ -1,0 +1,116 @@
+"""From a claimed job to a task: which handler, with which input, on whose behalf."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from runfold.define.handler import Handler
+from runfold.flow.events import FlowStart
+from runfold.flow.inputs import resolve, trigger
+from runfold.kernel.event import Draft, Recorded
+from runfold.ports import Codec, EventLog, Job
+from runfold.runtime.appender import Appender
+from runfold.runtime.definitions import Definitions
+from runfold.runtime.executor import Executor
+from runfold.runtime.facts import Brief, Facts
+from runfold.runtime.runs import Runs
+from runfold.runtime.task import CancelSignal, Task
+
+_log = logging.getLogger("runfold.worker")
+
+RecordFor = Callable[[Job, Sequence[Draft]], Awaitable[None]]
+
+
+class Preparation:
+    """Everything that a handler is given, made from the job's history."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        definitions: Definitions,
+        facts: Facts,
+        executor: Executor,
+        appender: Appender,
+        *,
+        handlers: Mapping[tuple[str, str], Handler],
+        deps: Any,
+    ) -> None:
+        self._definitions, self._facts, self._executor = definitions, facts, executor
+        self._appender, self._handlers, self._deps = appender, handlers, deps
+        self._runs = Runs(log, codec, definitions)
+
+    def tasks_at_once(
+        self, jobs: Sequence[Job], record: RecordFor
+    ) -> list[tuple[Job, Task]] | None:
+        """Return a task for each of ``jobs`` if their history is in memory, else None."""
+        briefs = self._facts.known(jobs)
+        return None if briefs is None else self._tasks(jobs, briefs, record)
+
+    async def tasks(
+        self, jobs: Sequence[Job], record: RecordFor
+    ) -> list[tuple[Job, Task]]:
+        """Return a task for each of ``jobs``."""
+        return self._tasks(jobs, await self._facts.briefs(jobs), record)
+
+    def _tasks(
+        self, jobs: Sequence[Job], briefs: Sequence[Brief], record: RecordFor
+    ) -> list[tuple[Job, Task]]:
+        return [
+            (job, self._task(job, brief, record))
+            for job, brief in zip(jobs, briefs, strict=True)
+        ]
+
+    async def execute(self, task: Task) -> list[Draft]:
+        """Run the handler; return what ends the attempt."""
+        return await self._executor.execute(task)
+
+    def _task(self, job: Job, brief: Brief, record: RecordFor) -> Task:
+        start = brief.start.event
+        assert isinstance(start, FlowStart)
+        handler = self._handlers[job.flow, job.step]
+        plan = brief.plan
+        return Task(
+            job=job,
+            handler=handler,
+            run_id=str(UUID(bytes=job.run_id)),
+            tags=start.tags,
+            run_input=start.input,
+            input=start.input if plan is None else resolve(plan, brief.events),
+            trigger=None if plan is None else trigger(plan),
+            due_at=_due_at(start, brief.start),
+            timeout=self._timeout(job, start, handler),
+            deps=self._deps,
+            record=partial(record, job),
+            read_state=partial(self._read_state, job.stream),
+            cancelled=CancelSignal(),
+        )
+
+    def _timeout(self, job: Job, start: FlowStart, handler: Handler) -> float | None:
+        if start.timeout is not None:
+            return start.timeout
+        definition = self._definitions.known(start.definition)
+        if definition is not None and job.step in definition.by_name:
+            return definition.by_name[job.step].timeout
+        return handler.timeout
+
+    async def _read_state(self, stream: int, key: str) -> tuple[bool, Any]:
+        run = await self._runs.refresh(stream)
+        if run is None:
+            return False, None
+        entry = run.data.get(key)
+        now = self._appender.now()
+        if entry is None or (entry.expires_at and now and entry.expires_at <= now):
+            return False, None
+        return True, entry.value
+
+
+def _due_at(start: FlowStart, recorded: Recorded) -> Any:
+    if start.due_at is not None:
+        return start.due_at
+    return recorded.ts + timedelta(seconds=start.delay or 0)

@@ -1,0 +1,97 @@
+"""The runs that a dispatcher has folded: a bounded memory, always rebuildable from the log."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from runfold.flow.events import FlowStart
+from runfold.flow.run import Run, evolve, new
+from runfold.kernel.event import Recorded
+from runfold.ports import Codec, EventLog
+from runfold.runtime.definitions import Definitions
+from runfold.runtime.tail import decode
+
+RUNS_MAX = 20_000
+"""How many folded runs are remembered; the least recently used go first."""
+PAGE = 1000
+"""How many events one read of a stream returns at most."""
+
+
+class Runs:
+    """Folded runs by stream number, each at some version of its stream."""
+
+    def __init__(self, log: EventLog, codec: Codec, definitions: Definitions) -> None:
+        self._log, self._codec, self._definitions = log, codec, definitions
+        self._runs: OrderedDict[int, Run] = OrderedDict()
+
+    def get(self, stream: int) -> Run | None:
+        """Return the run if it is in memory."""
+        return self._runs.get(stream)
+
+    def forget(self, stream: int) -> None:
+        """Drop what may be wrong or is over; it is read again when somebody asks."""
+        self._runs.pop(stream, None)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._runs.clear()
+
+    def fold(self, recorded: Recorded) -> Run | None:
+        """Fold the event that is next in its run; None when that needs a read (``load``)."""
+        run = self._runs.get(recorded.stream) or self._begin(recorded)
+        if run is None or recorded.version != run.version + 1:
+            return None
+        evolve(run, recorded)
+        return run
+
+    async def load(self, stream: int) -> Run | None:
+        """Return the run of this stream, folded from the store; None when it is no run.
+
+        Raises ``LookupError`` when the log lacks the definition that the run names.
+        """
+        self._runs.pop(stream, None)
+        return await self.refresh(stream)
+
+    async def refresh(self, stream: int) -> Run | None:
+        """Return the run of this stream, brought up to the end of the log; None as ``load``."""
+        run = self._runs.get(stream)
+        version = 0 if run is None else run.version
+        while True:
+            rows = await self._log.read_stream(stream, after=version, limit=PAGE)
+            for row in rows:
+                recorded = decode(self._codec, row)
+                if run is None:
+                    if not isinstance(recorded.event, FlowStart):
+                        return None
+                    run = await self._new(recorded.event)
+                evolve(run, recorded)
+                version = recorded.version
+            if len(rows) < PAGE:
+                break
+        if run is not None:
+            self._keep(stream, run)
+        return run
+
+    def _begin(self, recorded: Recorded) -> Run | None:
+        if recorded.version != 1 or not isinstance(recorded.event, FlowStart):
+            return None
+        definition = self._definitions.known(recorded.event.definition)
+        if definition is None:
+            return None
+        run = new(definition)
+        self._keep(recorded.stream, run)
+        return run
+
+    async def _new(self, start: FlowStart) -> Run:
+        definition = await self._definitions.get(start.flow, start.definition)
+        if definition is None:
+            raise LookupError(
+                f"run {start.run_id} follows definition {start.definition} of flow "
+                f"{start.flow!r}, which this log does not have"
+            )
+        return new(definition)
+
+    def _keep(self, stream: int, run: Run) -> None:
+        self._runs[stream] = run
+        while len(self._runs) > RUNS_MAX:
+            self._runs.popitem(last=False)

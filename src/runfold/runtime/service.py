@@ -1,0 +1,81 @@
+"""Loops over turns, in tasks that end before the service does.
+
+The only place that creates tasks. A loop that fails says so and goes on after a pause: a
+database that is away for a while, or one bad event, stops nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from runfold.ports import LogRewound
+from runfold.errors import StoreUnavailable
+from runfold.runtime.bell import Bell
+
+PAUSE_AFTER_ERROR_MAX = 2.0
+"""The longest pause, in seconds, of a loop whose turns fail."""
+
+_log = logging.getLogger("runfold.service")
+
+Turn = Callable[[], Awaitable[bool]]
+Pause = Callable[[], Awaitable[float]]
+
+
+class Service:
+    """Tasks of one process; ``async with`` it, and nothing outlives the block."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self.on_rewound: Callable[[], None] | None = None
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task; an exception in it is logged, the service goes on."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
+        """Start a loop: turn after turn while there is work, else wait for ``bell``."""
+        return self.spawn(self._loop(name, turn, bell, pause))
+
+    async def stop(self) -> None:
+        """End every task and wait until it is gone."""
+        self._stopping = True
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> None:
+        delay = 0.05
+        while not self._stopping:
+            seen = bell.count
+            try:
+                if await turn():
+                    delay = 0.05
+                    await asyncio.sleep(0)
+                    continue
+                await bell.wait(seen, await pause())
+                delay = 0.05
+                continue
+            except StoreUnavailable as error:
+                _log.warning("%s: the database is away: %s", name, error)
+            except LogRewound as error:
+                _log.error("%s: %s", name, error)
+                if self.on_rewound is not None:
+                    self.on_rewound()
+            except Exception:  # One loop's fault must not stop the others; it tries again.
+                _log.exception("%s failed; it goes on in %.2f s", name, delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, PAUSE_AFTER_ERROR_MAX)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a task of the engine failed", exc_info=task.exception())

@@ -1,0 +1,81 @@
+"""How runs begin: ``flow.start`` and what ``decide`` returns for it, in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from runfold.flow.definition import FlowDefinition
+from runfold.flow.events import FlowStart
+from runfold.flow.start import creation
+from runfold.kernel.event import Draft
+from runfold.kernel.ids import keyed_id
+from runfold.ports import Ids, InboxRow, Outcome, Store
+from runfold.runtime.appender import Appender
+from runfold.runtime.decisions import rows
+from runfold.runtime.definitions import Definitions
+
+Creation = tuple[list[Draft], dict[str, object]]
+
+
+class Starter:
+    """Creates runs, directly or from the inbox."""
+
+    def __init__(
+        self, store: Store, appender: Appender, definitions: Definitions, ids: Ids
+    ) -> None:
+        self._store, self._appender = store, appender
+        self._definitions, self._ids = definitions, ids
+
+    def id_of(self, flow: str, key: str | None) -> bytes:
+        """Return the run's id: of a keyed start always the same, else a new one."""
+        if key is None:
+            return self._ids.run_id()
+        return keyed_id(str(self._store.identity.log_id), flow, key)
+
+    def prepare(
+        self, definition: FlowDefinition, id: bytes, fields: dict[str, Any]
+    ) -> Creation:
+        """Return the events and the item of a new run; ``fields`` are those of ``flow.start``."""
+        start = FlowStart(
+            run_id=str(UUID(bytes=id)), flow=definition.name, definition=definition.hash, **fields
+        )
+        drafts, ready = creation(start, definition)
+        return drafts, {
+            "id": id, "flow": definition.name, "rows": rows(definition.name, ready)
+        }  # fmt: skip
+
+    def start(
+        self, definition: FlowDefinition, id: bytes, fields: dict[str, Any]
+    ) -> asyncio.Future[Outcome]:
+        """Record a new run; its outcome is EXISTS, with the stream, when the id is taken."""
+        drafts, item = self.prepare(definition, id, fields)
+        return self._appender.submit(drafts, **item)
+
+    def start_all(self, creations: Sequence[Creation]) -> asyncio.Future[list[Outcome]]:
+        """Record several runs in one batch: all or none."""
+        return self._appender.submit_together(creations)
+
+    async def accept(self, row: InboxRow) -> None:
+        """Record the start that an inbox row asks for, and remove the row with it.
+
+        Raises ``LookupError`` when nothing was ever served under the name it wants.
+        """
+        body = json.loads(row.body)
+        target = body.pop("target")
+        definition = await self._definition(target, body.pop("definition", None))
+        drafts, item = self.prepare(definition, row.run_id, body)
+        await self._appender.submit(drafts, inbox=row.id, **item)
+
+    async def _definition(self, flow: str, hash: str | None) -> FlowDefinition:
+        definition = (
+            await self._definitions.last(flow)
+            if hash is None
+            else await self._definitions.get(flow, hash)
+        )
+        if definition is None:
+            raise LookupError(f"flow {flow!r} was never served in this log")
+        return definition

@@ -1,0 +1,95 @@
+"""Reading the log in order, without a hole, from memory where this process wrote it.
+
+What this process commits is pushed in; it counts only when it continues what was read.
+Between two pushes other processes may have written: the hole is read from the store
+before the later push is delivered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+
+from runfold.kernel.event import Recorded
+from runfold.ports import Codec, EventLog, Stored
+
+BUFFER_MAX = 50_000
+"""How many pushed events wait in memory for their turn; past that they are read again."""
+
+
+def decode(codec: Codec, stored: Stored) -> Recorded:
+    """Return a stored event as an object in its envelope."""
+    position, stream, version, ts, topic, state, *envelope = stored
+    return Recorded(position, stream, version, ts, codec.decode(topic, state), *envelope)
+
+
+class Tail:
+    """A reader at one place of the log; ``position`` is the last event that it delivered.
+
+    With ``topics`` it delivers only events of these types, and does not decode others.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        *,
+        position: int,
+        topics: Collection[str] | None = None,
+    ) -> None:
+        self._log, self._codec, self._topics = log, codec, topics
+        self.position = position
+        self.stale = True
+        """Somebody else may have appended: the store is worth a look."""
+        self._buffer: deque[Sequence[Recorded]] = deque()
+        self._buffered = 0
+
+    def push(self, recorded: Sequence[Recorded]) -> None:
+        """Take what this process has just committed: contiguous, in order."""
+        if recorded and recorded[-1].position > self.position:
+            if self._buffered > BUFFER_MAX:
+                self._buffer.clear()
+                self._buffered = 0
+            self._buffer.append(recorded)
+            self._buffered += len(recorded)
+
+    def pushed(self) -> list[Recorded]:
+        """Return what continues the last delivery and is in memory; never waits."""
+        page: list[Recorded] = []
+        while self._buffer and self._buffer[0][0].position <= self.position + 1:
+            recorded = self._buffer.popleft()
+            self._buffered -= len(recorded)
+            skip = self.position + 1 - recorded[0].position
+            if skip < len(recorded):
+                page.extend(recorded[skip:] if skip else recorded)
+                self.position = recorded[-1].position
+        return self._wanted(page)
+
+    async def read(self, limit: int) -> list[Recorded]:
+        """Return what comes next, empty at the end of the log.
+
+        At most ``limit`` events come from the store, which is asked only when there is a hole
+        before what is in memory, or when ``stale``. An empty page may also mean that nothing in
+        it was wanted: compare ``position``.
+        """
+        page = self.pushed()
+        if page:
+            return page
+        upto = self._buffer[0][0].position - 1 if self._buffer else None
+        if upto is None and not self.stale:
+            return []
+        self.stale = False  # Before the read: a ring in between makes it stale again.
+        rows = await self._log.read(after=self.position, limit=limit, upto=upto)
+        self.stale |= len(rows) >= limit
+        # While this waited more may have been pushed; what stands in rows comes first.
+        if not rows or rows[-1].position <= self.position:
+            return self.pushed()
+        rows = [row for row in rows if row.position > self.position]
+        self.position = rows[-1].position
+        topics = self._topics
+        return [decode(self._codec, row) for row in rows if topics is None or row.topic in topics]
+
+    def _wanted(self, page: list[Recorded]) -> list[Recorded]:
+        if self._topics is None:
+            return page
+        return [recorded for recorded in page if recorded.event.TOPIC in self._topics]

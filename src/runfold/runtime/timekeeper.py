@@ -1,0 +1,145 @@
+"""Records what time brings: due timers, leases that ended, starts that waited in the inbox.
+
+All of it is data, polled by the store's own clock; nothing here remembers a due time for
+longer than one pause. Any number of timekeepers may run: what one has recorded, the guard
+of the other's item refuses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from runfold.flow.events import StepStalled, TimerDue
+from runfold.flow.work import ACCEPTING, Gate
+from runfold.kernel.event import Draft
+from runfold.ports import Clock, Due, Inbox, InboxRow, Jobs, Members, Refusal, Row, Stalled
+from runfold.runtime.appender import Appender
+
+PAGE = 200
+"""How many timers, stalled leases or inbox rows one turn takes at most, of each."""
+SWEEP_EVERY = 1.0
+"""Seconds between two looks for members and leases whose time is over."""
+
+_log = logging.getLogger("runfold.timekeeper")
+
+Accept = Callable[[InboxRow], Awaitable[None]]
+"""Records the start that an inbox row asks for, and removes the row with it."""
+
+
+class Timekeeper:
+    """Turns what is due into facts."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        members: Members,
+        inbox: Inbox,
+        appender: Appender,
+        clock: Clock,
+        *,
+        accept: Accept,
+        lease: float,
+    ) -> None:
+        self._jobs, self._members, self._inbox = jobs, members, inbox
+        self._appender, self._clock, self._accept = appender, clock, accept
+        self._lease = lease
+        self._sweep_at: float | None = None
+        self._wakes_at = 0.0
+        self._turned_at = clock.monotonic()
+        self._reported: set[int] = set()
+
+    async def turn(self) -> bool:
+        """Record one page of each kind; return False when nothing was due."""
+        worked = await self._fire()
+        worked |= await self._accept_all()
+        worked |= await self._sweep()
+        return worked
+
+    async def pause(self, longest: float) -> float:
+        """Return the seconds until there may be something to do, at most ``longest``."""
+        due = await self._jobs.next_due(now=self._clock.now())
+        pause = longest if due is None else min(longest, max(due, 0.0))
+        self._wakes_at = self._clock.monotonic() + pause
+        return pause
+
+    def hurries(self, row: Row) -> bool:
+        """Return whether ``row`` is a timer that may come due before the pause ends."""
+        if row.kind is None:
+            return False
+        if row.due_at is not None:
+            return True
+        return self._clock.monotonic() + (row.delay or 0) < self._wakes_at
+
+    async def _fire(self) -> bool:
+        due = await self._jobs.due(PAGE, now=self._clock.now())
+        outcomes = [(timer, self._appender.submit([_due(timer)], **_fields(timer))) for timer in due]
+        late = []
+        for timer, future in outcomes:
+            outcome = await future
+            # A deadline that finds the run draining already changes nothing: it is only noted.
+            if outcome.refusal == Refusal.GATE:
+                late.append(timer)
+        for timer in late:
+            await self._appender.submit([_due(timer)], stream=timer.stream, timer=timer.id)
+        return bool(due)
+
+    async def _accept_all(self) -> bool:
+        worked = False
+        for row in await self._inbox.inbox(PAGE):
+            try:
+                await self._accept(row)
+            except LookupError as error:
+                # It stays in the inbox until a process that knows the target serves it.
+                if row.id not in self._reported:
+                    self._reported.add(row.id)
+                    _log.error("inbox row %d waits: %s", row.id, error)
+            else:
+                worked = True
+        return worked
+
+    async def _sweep(self) -> bool:
+        now = self._clock.monotonic()
+        gap, self._turned_at = now - self._turned_at, now
+        if self._sweep_at is None or gap > self._lease / 3:
+            # This process stood still, and so perhaps did the machine and its neighbours:
+            # everybody gets a full term to renew before anybody is swept.
+            self._sweep_at = now + (0 if self._sweep_at is None else self._lease)
+        if now < self._sweep_at:
+            return False
+        self._sweep_at = now + SWEEP_EVERY
+        await self._members.expire(PAGE, now=self._clock.now())
+        stalled = await self._jobs.stalled(PAGE, now=self._clock.now())
+        await self._stall(stalled)
+        return bool(stalled)
+
+    async def _stall(self, stalled: Sequence[Stalled]) -> None:
+        futures = [
+            self._appender.submit(
+                [Draft(StepStalled(queue=job.queue), job.step, job.activation, job.attempt, job.key)],
+                stream=job.stream,
+                stalled=job.id,
+            )
+            for job in stalled
+        ]
+        for job, future in zip(stalled, futures, strict=True):
+            outcome = await future
+            if outcome.refusal is None:
+                _log.warning(
+                    "attempt %d of step %r stalled: its worker is gone", job.attempt, job.step
+                )
+
+
+def _due(timer: Due) -> Draft:
+    event = TimerDue(kind=timer.kind, ref=timer.step or None)
+    if not timer.step:
+        return Draft(event)
+    return Draft(event, timer.step, timer.activation, timer.attempt, timer.key)
+
+
+def _fields(timer: Due) -> dict[str, object]:
+    fields: dict[str, object] = {"stream": timer.stream, "timer": timer.id}
+    if timer.kind == "deadline":
+        # The run closes in the transaction that records its deadline, as with a cancel.
+        fields |= {"gates": ACCEPTING, "gate": int(Gate.CLOSED)}
+    return fields

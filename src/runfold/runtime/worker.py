@@ -1,0 +1,283 @@
+"""Claims jobs, has them executed, and records how their attempts ended.
+
+A claim travels with whatever this process commits next, so a job that a commit makes
+ready is claimed by that same commit. What an attempt did is handed to the dispatcher of
+this process, if it leads, to be recorded together with the decisions it causes; else the
+facts are recorded alone. The worker decides nothing and re-queues nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from runfold.errors import PayloadTooLarge
+from runfold.flow.events import ErrorInfo, StepErrored, StepReleased, StepStarted
+from runfold.flow.work import Gate
+from runfold.kernel.event import Draft
+from runfold.ports import Claim, Clock, Codec, Job, Jobs, Outcome, Refusal
+from runfold.runtime.appender import Appender
+from runfold.runtime.bell import Bell
+from runfold.runtime.dispatcher import Dispatcher
+from runfold.runtime.membership import Membership
+from runfold.runtime.preparation import Preparation
+from runfold.runtime.task import Task
+
+CLAIM_MAX = 250
+"""How many jobs one claim takes from one queue at most."""
+
+_log = logging.getLogger("runfold.worker")
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Starts a task that ends before the service does."""
+
+
+class Worker:
+    """The handlers that run in this process, and the slots they run in."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        appender: Appender,
+        preparation: Preparation,
+        membership: Membership,
+        codec: Codec,
+        clock: Clock,
+        *,
+        slots: Mapping[str, int],
+        targets: Sequence[tuple[str, str]],
+        spawn: Spawn,
+        check_every: float,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
+        self._jobs, self._appender, self._preparation = jobs, appender, preparation
+        self._membership, self._clock, self._spawn = membership, clock, spawn
+        self._dispatcher, self._targets = dispatcher, targets
+        self.slots = dict(slots)
+        self._busy: dict[str, int] = defaultdict(int)
+        self._hungry = dict.fromkeys(self.slots, True)
+        self._states = {
+            queue: codec.encode(
+                Draft(StepStarted(queue=queue, worker=membership.member.name))
+            ).state
+            for queue in self.slots
+        }
+        self._running: dict[int, Task] = {}
+        self._unknown: set[int] = set()
+        self._reconcile = False
+        self._check_every, self._check_at = check_every, 0.0
+        self._stopping = False
+        self.bell = Bell()
+        """Rung when a slot becomes free or something has to be checked."""
+
+    # What the appender asks and tells.
+
+    def claims(self, ready: frozenset[str]) -> list[Claim]:
+        """Return a claim for each queue that has free slots and may have jobs."""
+        if self._stopping or not self._membership.trusted:
+            return []
+        wanted = []
+        for queue, slots in self.slots.items():
+            free = slots - self._busy[queue]
+            if (queue in ready or self._hungry[queue]) and free > 0:
+                # Set before the commit, not after: a ring in between sets it again.
+                self._hungry[queue] = False
+                wanted.append(self._claim(queue, min(free, CLAIM_MAX)))
+            elif queue in ready:
+                self._hungry[queue] = True
+        return wanted
+
+    def _claim(self, queue: str, limit: int) -> Claim:
+        return Claim(
+            queue, limit, self._membership.token, self._states[queue], self._targets
+        )
+
+    def claimed(self, claims: Sequence[Claim], jobs: Sequence[Job]) -> None:
+        """Start what was claimed; a claim that was filled may have more behind it."""
+        taken: dict[str, int] = defaultdict(int)
+        for job in jobs:
+            taken[job.queue] += 1
+        for claim in claims:
+            if taken[claim.queue] == claim.limit:
+                self._hungry[claim.queue] = True
+                if self.slots[claim.queue] > self._busy[claim.queue] + claim.limit:
+                    self._appender.ask()
+        if jobs:
+            self._begin(jobs)
+
+    def unanswered(self) -> None:
+        """Claims went out and no answer names the jobs: ask what is held."""
+        self._reconcile = True
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be jobs in any queue, from another process or for a slot now free."""
+        for queue in self._hungry:
+            self._hungry[queue] = True
+        self.bell.ring()
+
+    # Turns.
+
+    async def turn(self) -> bool:
+        """Look after what is held, and ask for more where there is room."""
+        if not self._membership.trusted:
+            self.abort("the lease of this process is over")
+            return False
+        if self._reconcile:
+            await self._take_over_unknown()
+        if self._running and self._clock.monotonic() >= self._check_at:
+            await self.check()
+        room = any(
+            hungry and self.slots[queue] > self._busy[queue]
+            for queue, hungry in self._hungry.items()
+        )
+        if room and not self._stopping:
+            self._appender.ask()
+        return room
+
+    async def check(self) -> None:
+        """Tell handlers whose run is closing, and end those that were fenced."""
+        self._check_at = self._clock.monotonic() + self._check_every
+        running = dict(self._running)
+        gates = await self._jobs.held(self._membership.token)
+        for id, task in running.items():
+            if id not in self._running:
+                continue
+            gate = gates.get(id)
+            if gate is None:
+                task.abort("its lease was taken: the run ended or another worker has the job")
+            elif gate == Gate.CLOSED:
+                task.cancelled.set("the run is ending")
+
+    async def _take_over_unknown(self) -> None:
+        self._reconcile = False
+        held = await self._jobs.leased(self._membership.token)
+        lost = [job for job in held if job.id not in self._running and job.id not in self._unknown]
+        if lost:
+            _log.warning("%d claims were committed without an answer; they start now", len(lost))
+            self._begin(lost)
+
+    # One job.
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._busy[job.queue] += 1
+            self._unknown.add(job.id)
+        tasks = self._preparation.tasks_at_once(jobs, self._record)
+        if tasks is None:
+            self._spawn(self._prepare(list(jobs)))
+        else:
+            self._start(tasks)
+
+    async def _prepare(self, jobs: list[Job]) -> None:
+        self._start(await self._preparation.tasks(jobs, self._record))
+
+    def _start(self, tasks: Sequence[tuple[Job, Task]]) -> None:
+        for job, task in tasks:
+            self._running[job.id] = task
+            self._unknown.discard(job.id)
+            self._spawn(self._execute(job, task))
+
+    async def _execute(self, job: Job, task: Task) -> None:
+        drafts = await self._preparation.execute(task)
+        self._running.pop(job.id, None)
+        self._unknown.add(job.id)
+        if task.gone is None or task.gone.done():
+            self._free(job.queue)
+        else:
+            # The handler ignores that its time is over: its slot stays taken until it is gone.
+            task.gone.add_done_callback(lambda _: self._free(job.queue))
+        try:
+            await self._finish(job, drafts, task)
+        finally:
+            self._unknown.discard(job.id)
+
+    def _free(self, queue: str) -> None:
+        self._busy[queue] -= 1
+        if self._hungry[queue]:
+            self.bell.ring()
+
+    async def _finish(self, job: Job, drafts: list[Draft], task: Task) -> None:
+        if not drafts or task.aborted:
+            return  # Fenced: somebody else answers for this attempt.
+        try:
+            outcome = await self._record_end(job, drafts)
+        except PayloadTooLarge as error:
+            outcome = await self._record_end(job, [_too_large(job, error)])
+        if outcome.refusal is not None:
+            _log.warning(
+                "attempt %d of %s no longer held its lease (%s); what it did was not recorded",
+                job.attempt, job.step, outcome.refusal.name,
+            )  # fmt: skip
+
+    async def _record_end(self, job: Job, drafts: list[Draft]) -> Outcome:
+        lease = (job.id, self._membership.token)
+        dispatcher = self._dispatcher
+        fused = dispatcher.fuse(job.stream, drafts) if dispatcher is not None else None
+        if fused is not None and dispatcher is not None:
+            together, fields = fused
+            outcome: Outcome | None = None
+            try:
+                outcome = await self._appender.submit(
+                    together, stream=job.stream, lease=lease, frees=True, **fields
+                )
+            finally:
+                dispatcher.fused(job.stream, outcome)
+            if outcome.refusal is None or outcome.refusal == Refusal.LEASE:
+                return outcome
+        return await self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True)
+
+    async def _record(self, job: Job, drafts: Sequence[Draft]) -> None:
+        """Write what a handler logged, reported or recorded while it runs."""
+        lease = (job.id, self._membership.token)
+        await self._appender.submit(drafts, stream=job.stream, lease=lease)
+
+    # Stopping.
+
+    @property
+    def idle(self) -> bool:
+        """True when no handler runs and no answer is on its way."""
+        return not self._running and not self._unknown
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._stopping = True
+
+    def abort(self, reason: str) -> None:
+        """End every handler now; what they did is not recorded."""
+        for task in list(self._running.values()):
+            task.abort(reason)
+
+    async def release(self) -> None:
+        """Give back what still runs: not charged, and at once ready for others."""
+        running, self._running = self._running, {}
+        for task in running.values():
+            task.cancelled.set("the worker stops")
+            task.abort("the worker stops")
+        endings = [
+            self._appender.submit(
+                [
+                    Draft(
+                        StepReleased(queue=task.job.queue),
+                        task.job.step, task.job.activation, task.job.attempt, task.job.key,
+                    )
+                ],
+                stream=task.job.stream,
+                lease=(task.job.id, self._membership.token),
+                frees=True,
+            )
+            for task in running.values()
+        ]  # fmt: skip
+        await asyncio.gather(*endings)
+
+
+def _too_large(job: Job, error: PayloadTooLarge) -> Draft:
+    info = ErrorInfo(
+        type="PayloadTooLarge", code=error.code, message=str(error), retryable=False,
+        details=error.details,
+    )  # fmt: skip
+    event = StepErrored(queue=job.queue, error=info)
+    return Draft(event, job.step, job.activation, job.attempt, job.key)

@@ -1,0 +1,93 @@
+"""Every setting, in one frozen object that is read once, at the border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from runfold.errors import InvalidSettings
+
+Span = float | timedelta
+"""Seconds, or a ``timedelta``."""
+
+
+def seconds(span: Span) -> float:
+    """Return ``span`` in seconds."""
+    return span.total_seconds() if isinstance(span, timedelta) else float(span)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How an engine behaves; spans are seconds or ``timedelta``."""
+
+    migrate: bool = False
+    """Bring an older PostgreSQL schema up to date at entry. Memory and SQLite always do so."""
+
+    lease: Span = 30
+    """How long a process keeps its claimed jobs without renewing. At least 3 seconds.
+
+    Shorter finds dead workers sooner; longer tolerates slower databases. Renewed every third
+    of it, from a thread of its own.
+    """
+
+    grace: Span = 30
+    """How long handlers of a run that was cancelled or failed may go on before they are fenced."""
+
+    drain: Span = 30
+    """How long a stopping process waits for its handlers before it gives their jobs back."""
+
+    poll_max: Span = 0.25
+    """The longest pause between two looks at the log when no doorbell rings."""
+
+    slots: int = 10
+    """How many handlers of one queue one process runs at once."""
+
+    threads: int = 32
+    """How many sync handlers one process runs at once, over all queues."""
+
+    batch_items: int = 500
+    """How many items one commit gathers at most."""
+
+    batch_events: int = 2000
+    """How many events one commit gathers at most (``start_many`` may exceed it)."""
+
+    batch_bytes: int = 4_000_000
+    """How many bytes of payload one commit gathers at most."""
+
+    payload_warn: int = 256 * 1024
+    """A stored value larger than this (bytes of JSON) is warned about."""
+
+    payload_max: int = 16 * 1024 * 1024
+    """A stored value larger than this (bytes of JSON) is refused with ``PayloadTooLarge``."""
+
+    blob_min: int = 64 * 1024
+    """An encoded event larger than this (bytes) is kept beside the log, named by its hash."""
+
+    synchronous: str = "FULL"
+    """SQLite's ``synchronous``: ``FULL`` survives a power cut, ``NORMAL`` may lose the last
+    commits of one."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, timedelta):
+                object.__setattr__(self, item.name, value.total_seconds())
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("grace", "drain"):
+            if seconds(getattr(self, name)) < 0:
+                raise InvalidSettings(
+                    f"{name} is {getattr(self, name)!r}, expected 0 or more seconds"
+                )
+        if seconds(self.lease) < 3:
+            raise InvalidSettings(f"lease is {self.lease!r}, expected at least 3 seconds")
+        if not seconds(self.poll_max) > 0:
+            raise InvalidSettings(f"poll_max is {self.poll_max!r}, expected more than 0 seconds")
+        for name in ("slots", "threads", "batch_items", "batch_events", "batch_bytes"):
+            if getattr(self, name) < 1:
+                raise InvalidSettings(f"{name} is {getattr(self, name)!r}, expected at least 1")
+        if self.synchronous not in ("FULL", "NORMAL"):
+            raise InvalidSettings(
+                f"synchronous is {self.synchronous!r}, expected 'FULL' or 'NORMAL'"
+            )

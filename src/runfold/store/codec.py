@@ -1,0 +1,209 @@
+"""Events to bytes and back: JSON with the names of the wire, written and read by pydantic.
+
+A state holds the fields that differ from their defaults, so an absent field reads as its
+default and every value (``0``, ``False``, ``""``, ``null``) comes back as it went in. Values
+of open fields (inputs, results, payloads) are plain JSON data by the time they get here.
+
+``JsonCodec`` is a ``Mapper`` of the ``eventsourcing`` library, so its compressors, ciphers and
+upcasters work here, and so does everything that its users hand to a mapper; our own events
+take a path past its transcoder. (Importing that library replaces
+``dataclasses._process_class``; the replacement only looks at classes of its own metaclass.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import (
+    Cipher,
+    Compressor,
+    DatetimeAsISO,
+    DecimalAsStr,
+    JSONTranscoder,
+    Mapper,
+    MapperDeserialisationError,
+    StoredEvent,
+    Transcoder,
+    UUIDAsHex,
+)
+from eventsourcing.utils import get_topic, resolve_topic
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from runfold.errors import InvalidInput
+from runfold.flow.events import REGISTRY
+from runfold.kernel.event import Draft, Event
+from runfold.kernel.registry import Registry, UnknownEvent
+from runfold.kernel.upcast import VERSION_KEY, upcast
+from runfold.ports import Encoded
+
+_VERSION_MARK = f'"{VERSION_KEY}"'.encode()
+_PLACE = {"originator_id", "originator_version"}
+
+
+class _Type(NamedTuple):
+    """What writing and reading one class needs, looked up once."""
+
+    cls: type[Event]
+    topic: str
+    to_json: Callable[..., bytes]
+    from_json: Callable[[bytes], Any]
+
+
+class JsonCodec(Mapper[UUID]):
+    """Writes and reads the events of ``registry``; a mapper for any other domain event.
+
+    ``compressor`` and ``cipher`` apply to every state, in that order. Both must be given
+    again to read what was written with them.
+    """
+
+    def __init__(
+        self,
+        transcoder: Transcoder | None = None,
+        compressor: Compressor | None = None,
+        cipher: Cipher | None = None,
+        *,
+        registry: Registry = REGISTRY,
+    ) -> None:
+        super().__init__(transcoder or _transcoder(), compressor, cipher)
+        self._registry = registry
+        self._plain = compressor is None and cipher is None
+        self._types: dict[type[Event], _Type] = {}
+        self._topics: dict[str, _Type] = {}
+
+    def encode(self, draft: Draft) -> Encoded:
+        """Return ``draft`` as a store writes it.
+
+        Raises ``InvalidInput`` when a value has no JSON, ``UnknownEvent`` or ``TypeError`` for
+        a class that this codec could not read back.
+        """
+        event, step, activation, attempt, key, cause = draft
+        known = self._types.get(type(event)) or self._learn(type(event))
+        return Encoded(
+            known.topic, self._state(event, known), step, activation, attempt, key, cause
+        )
+
+    def decode(self, topic: str, state: bytes) -> Event:
+        """Return the event that was stored, in the shape of today's class.
+
+        Raises ``UnknownEvent`` for a type or class version of a newer release, and
+        ``MapperDeserialisationError`` (a ``ValueError``) for a state that cannot be read.
+        """
+        known = self._topics.get(topic) or self._learn(self._registry[topic])
+        try:
+            state = state if self._plain else self._unpack(state)
+            if _VERSION_MARK in state or known.cls.class_version > 1:
+                state = to_json(upcast(known.cls, from_json(state)))
+            event: Event = known.from_json(state)
+        except UnknownEvent:
+            raise
+        except Exception as error:
+            # Compressors and ciphers raise what they like.
+            raise _unreadable(topic, state, error) from error
+        return event
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """Return ``domain_event`` as that library stores it; pydantic models take our path."""
+        if not isinstance(domain_event, BaseModel):
+            return super().to_stored_event(domain_event)
+        cls = type(domain_event)
+        data = domain_event.model_dump_json(by_alias=True, exclude_defaults=True, exclude=_PLACE)
+        state = _mark(data.encode(), getattr(cls, "class_version", 1))
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=_own_topic(cls),
+            state=state if self._plain else self._pack(state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
+        """Return the domain event of ``stored_event``; pydantic models are validated."""
+        topic = stored_event.topic
+        cls = self._registry[topic] if topic in self._registry else resolve_topic(topic)
+        if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
+            return super().to_domain_event(stored_event)
+        try:
+            packed = stored_event.state
+            state = from_json(packed if self._plain else self._unpack(packed))
+            names = {name: field.alias or name for name, field in cls.model_fields.items()}
+            state[names["originator_id"]] = str(stored_event.originator_id)
+            state[names["originator_version"]] = stored_event.originator_version
+            if VERSION_KEY in state or getattr(cls, "class_version", 1) > 1:
+                upcast(cls, state)  # type: ignore[arg-type]
+            event: Any = cls.model_validate_json(to_json(state))
+        except UnknownEvent:
+            raise
+        except Exception as error:
+            raise _unreadable(topic, stored_event.state, error) from error
+        return event  # type: ignore[no-any-return]
+
+    def _learn(self, cls: type[Event]) -> _Type:
+        if self._registry[cls.TOPIC] is not cls:
+            raise TypeError(
+                f"{cls.__name__} is stored as {cls.TOPIC!r}, which names "
+                f"{self._registry[cls.TOPIC].__name__}; give it a TOPIC of its own"
+            )
+        known = _Type(
+            cls,
+            cls.TOPIC,
+            cls.__pydantic_serializer__.to_json,
+            cls.__pydantic_validator__.validate_json,
+        )
+        self._types[cls] = self._topics[cls.TOPIC] = known
+        return known
+
+    def _state(self, event: Event, known: _Type) -> bytes:
+        try:
+            state = known.to_json(event, by_alias=True, exclude_defaults=True)
+        except PydanticSerializationError as error:
+            raise InvalidInput(f"{known.topic} holds a value without JSON: {error}") from error
+        if known.cls.class_version > 1:
+            state = _mark(state, known.cls.class_version)
+        return state if self._plain else self._pack(state)
+
+    def _pack(self, state: bytes) -> bytes:
+        if self.compressor:
+            state = self.compressor.compress(state)
+        return self.cipher.encrypt(state) if self.cipher else state
+
+    def _unpack(self, state: bytes) -> bytes:
+        if self.cipher:
+            state = self.cipher.decrypt(state)
+        return self.compressor.decompress(state) if self.compressor else state
+
+
+def _mark(state: bytes, class_version: int) -> bytes:
+    """Return ``state`` with its class version, which version 1 leaves out."""
+    if class_version == 1:
+        return state
+    rest = state[1:] if state == b"{}" else b"," + state[1:]
+    return b"{%b:%d%b" % (_VERSION_MARK, class_version, rest)
+
+
+def _own_topic(cls: type) -> str:
+    """Return the topic of ``cls``; one that is only inherited would read as the parent."""
+    if "TOPIC" in vars(cls):
+        return get_topic(cls)
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _unreadable(topic: str, state: bytes, error: Exception) -> MapperDeserialisationError:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        said = f"{'.'.join(map(str, first['loc'])) or 'state'}: {first['msg']}"
+    else:
+        said = str(error)
+    return MapperDeserialisationError(
+        f"a stored {topic!r} of {len(state)} bytes cannot be read: {said}; "
+        "was it written with another compressor or cipher, or changed by hand?"
+    )
+
+
+def _transcoder() -> Transcoder:
+    transcoder = JSONTranscoder()
+    for transcoding in (UUIDAsHex(), DecimalAsStr(), DatetimeAsISO()):
+        transcoder.register(transcoding)
+    return transcoder

@@ -1,0 +1,196 @@
+"""One commit in memory: every guard first, then the items, then the claims.
+
+Nothing is written before all guards of the batch are answered, and nothing that follows can
+fail, so an item takes effect whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from runfold.flow.events import StepStarted
+from runfold.ports import (
+    Batch,
+    Claim,
+    Committed,
+    Encoded,
+    Item,
+    Job,
+    Outcome,
+    Refusal,
+    Row,
+)
+from runfold.store.memory_log import Log, Stream, Work
+
+BATCHES_KEPT = timedelta(hours=1)
+"""How long a batch number is remembered."""
+_BECOMES_JOB = ("start", "retry")
+
+
+def commit(log: Log, batch: Batch, now: datetime) -> Committed:
+    """Record ``batch``, or answer as at first when its number was committed before."""
+    if known := log.batches.get((batch.appender, batch.number)):
+        return replace(known, jobs=(), repeated=True)
+    refusals = _refusals(log, batch, now)
+    ts = max(now, log.events[-1].ts) if log.events else now
+    first = len(log.events) + 1
+    outcomes = [
+        _write(log, item, ts) if refusal is None else _refuse(log, item, refusal)
+        for item, refusal in zip(batch.items, refusals, strict=True)
+    ]
+    jobs = [job for claim in batch.claims for job in _claim(log, claim, ts)]
+    committed = Committed(outcomes, jobs, ts, first if len(log.events) >= first else 0)
+    _remember(log, batch, committed, now)
+    return committed
+
+
+def _refusals(log: Log, batch: Batch, now: datetime) -> list[Refusal | None]:
+    made: set[bytes] = set()
+    found: list[Refusal | None] = []
+    for item in batch.items:
+        _check(item)
+        refusal = Refusal.EXISTS if item.id in made else _refusal(log, item, now)
+        if item.id is not None and refusal is None:
+            made.add(item.id)
+        found.append(refusal)
+    return found
+
+
+def _check(item: Item) -> None:
+    """Raise ``ValueError`` for what no caller may send: it would have no place in the log."""
+    if not item.events and (item.id or item.rows or item.timer):
+        raise ValueError("an item without events makes rows; their ids are places of its events")
+
+
+def _refusal(log: Log, item: Item, now: datetime) -> Refusal | None:
+    """Return the first guard of ``item`` that does not hold."""
+    stream = Stream(item.id, item.flow) if item.id else log.streams.get(item.stream)
+    if item.id is not None and item.id in log.ids:
+        return Refusal.EXISTS
+    if stream is None:
+        return Refusal.MISSING
+    if item.leader is not None and (log.leader is None or log.leader[0] != item.leader):
+        return Refusal.LEADER
+    if item.lease is not None and not _is_leased(log, *item.lease):
+        return Refusal.LEASE
+    if not _is_there(log, item, now):
+        return Refusal.TIMER
+    if item.events and stream.ended:
+        return Refusal.ENDED
+    if not item.gates >> stream.gate & 1:
+        return Refusal.GATE
+    if item.version is not None and item.version != len(stream.positions):
+        return Refusal.VERSION
+    return None
+
+
+def _is_leased(log: Log, job: int, token: int) -> bool:
+    return job in log.jobs and log.jobs[job].token == token
+
+
+def _is_there(log: Log, item: Item, now: datetime) -> bool:
+    """Return whether the timer is due, the job stalled and the inbox row there, if asked."""
+    if item.timer is not None:
+        timer = log.timers.get(item.timer)
+        if timer is None or timer.due is None or timer.due > now:
+            return False
+    if item.stalled is not None:
+        job = log.jobs.get(item.stalled)
+        if job is None or job.token is None or log.is_alive(job.token, now):
+            return False
+    return item.inbox is None or item.inbox in log.inbox
+
+
+def _refuse(log: Log, item: Item, refusal: Refusal) -> Outcome:
+    if refusal is not Refusal.EXISTS:
+        return Outcome(refusal)
+    if item.inbox is not None:
+        log.inbox.pop(item.inbox, None)
+    assert item.id is not None
+    return Outcome(refusal, log.ids[item.id])
+
+
+def _write(log: Log, item: Item, ts: datetime) -> Outcome:
+    first, number = len(log.events) + 1, item.stream
+    if item.id is not None:
+        number = log.ids[item.id] = first
+        log.streams[number] = Stream(item.id, item.flow)
+    version = len(log.streams[number].positions) + 1
+    for event in item.events:
+        log.append(number, event, ts)
+    if item.gate is not None:
+        log.set_gate(number, item.gate)
+    _remove(log, item, number)
+    if item.timer is not None:
+        timer = log.remove_timer(item.timer)
+        if timer is not None and timer.row.kind in _BECOMES_JOB:
+            log.add_job(Work(first, number, timer.row))
+    for row in item.rows:
+        _add(log, Work(first + row.event, number, row), ts)
+    if not item.events:
+        return Outcome(None, number)
+    return Outcome(None, number, first, version)
+
+
+def _remove(log: Log, item: Item, number: int) -> None:
+    if item.frees and item.lease is not None:
+        log.remove_job(item.lease[0])
+    if item.stalled is not None:
+        log.remove_job(item.stalled)
+    if item.inbox is not None:
+        log.inbox.pop(item.inbox, None)
+    if item.clears or item.drops:
+        log.remove_works(number, None if item.clears else set(item.drops))
+
+
+def _add(log: Log, work: Work, ts: datetime) -> None:
+    row = work.row
+    if row.kind is None:
+        log.add_job(work)
+    else:
+        work.due = row.due_at or ts + timedelta(seconds=row.delay or 0)
+        log.add_timer(work)
+
+
+def _claim(log: Log, claim: Claim, ts: datetime) -> list[Job]:
+    targets = set(claim.targets)
+    taken: list[Work] = []
+    for negative, number in log.ready[claim.queue]:
+        if len(taken) == claim.limit:
+            break
+        job = log.jobs[number]
+        floor = claim.floors[10 + negative] if claim.floors else 0
+        if number >= floor and (job.row.flow, job.row.step) in targets:
+            taken.append(job)
+    return [_start(log, job, claim, ts) for job in taken]
+
+
+def _start(log: Log, job: Work, claim: Claim, ts: datetime) -> Job:
+    log.lease(job, claim.token)
+    row = job.row
+    started = log.append(
+        job.stream,
+        Encoded(StepStarted.TOPIC, claim.state, row.step, row.activation, row.attempt, row.key),
+        ts,
+    )
+    return leased_job(log, job, started.position, started.version, ts)
+
+
+def leased_job(log: Log, job: Work, position: int, version: int, ts: datetime) -> Job:
+    """Return ``job`` as the worker that leases it gets it."""
+    row: Row = job.row
+    return Job(
+        job.id, job.stream, log.streams[job.stream].id,
+        row.flow, row.step, row.activation, row.attempt,
+        row.queue, row.priority, row.key, row.inputs,
+        position, version, ts,
+    )  # fmt: skip
+
+
+def _remember(log: Log, batch: Batch, committed: Committed, now: datetime) -> None:
+    log.batches[batch.appender, batch.number] = committed
+    for key in list(log.batches)[:2]:
+        kept_since = log.batches[key].ts
+        if kept_since is not None and kept_since + BATCHES_KEPT < now:
+            del log.batches[key]

@@ -1,0 +1,166 @@
+"""What a log in memory is made of: the events, and the working rows derived from them.
+
+Ready jobs stand in ``ready`` and timers in ``agenda``, both sorted as they will be served; a
+job that is leased, or whose run's gate is shut, is in ``jobs`` only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from uuid import uuid4
+
+from runfold.flow.events import ENDS
+from runfold.flow.work import Gate
+from runfold.ports import Committed, Encoded, InboxRow, LogIdentity, Member, Row, Stored
+from runfold.store.memory_doorbell import Bell
+
+_SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
+"""Gates under which nothing of the run is claimed."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream: what its number stands for, its gate, the positions of its events."""
+
+    id: bytes
+    flow: str | None
+    gate: int = Gate.OPEN
+    positions: list[int] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """A job or a timer: what ``row`` says, its stream, when it is due or who leases it."""
+
+    id: int
+    stream: int
+    row: Row
+    due: datetime | None = None
+    token: int | None = None
+
+
+@dataclass(slots=True)
+class Log:
+    """The log of one namespace and all that is derived from it. Changed only under a lock."""
+
+    identity: LogIdentity
+    events: list[Stored] = field(default_factory=list)
+    streams: dict[int, Stream] = field(default_factory=dict)
+    ids: dict[bytes, int] = field(default_factory=dict)
+    jobs: dict[int, Work] = field(default_factory=dict)
+    timers: dict[int, Work] = field(default_factory=dict)
+    ready: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    """By queue: (-priority, id), sorted."""
+    agenda: list[tuple[datetime, int]] = field(default_factory=list)
+    works: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """By stream: ids of its jobs and timers."""
+    members: dict[int, tuple[Member, datetime]] = field(default_factory=dict)
+    leader: tuple[int, datetime] | None = None
+    batches: dict[tuple[int, int], Committed] = field(default_factory=dict)
+    cursors: dict[str, tuple[LogIdentity, int]] = field(default_factory=dict)
+    inbox: dict[int, InboxRow] = field(default_factory=dict)
+    inbox_last: int = 0
+    bell: Bell = field(default_factory=Bell)
+
+    def append(self, number: int, event: Encoded, ts: datetime) -> Stored:
+        """Record ``event`` as the next of the log and of stream ``number``."""
+        stream, position = self.streams[number], len(self.events) + 1
+        stream.positions.append(position)
+        stream.ended = event.topic in ENDS
+        topic, state, *envelope = event
+        stored = Stored(position, number, len(stream.positions), ts, topic, state, *envelope)
+        self.events.append(stored)
+        return stored
+
+    def add_job(self, job: Work) -> None:
+        """Put ``job`` into its queue, or beside it while its run's gate is shut."""
+        self.jobs[job.id] = job
+        self.works[job.stream].add(job.id)
+        if self.streams[job.stream].gate not in _SHUT:
+            insort(self.ready[job.row.queue], (-job.row.priority, job.id))
+
+    def lease(self, job: Work, token: int) -> None:
+        """Take the ready ``job`` out of its queue for the member of ``token``."""
+        self._unready(job)
+        job.token = token
+
+    def add_timer(self, timer: Work) -> None:
+        """Put ``timer`` on the agenda."""
+        assert timer.due is not None
+        self.timers[timer.id] = timer
+        self.works[timer.stream].add(timer.id)
+        insort(self.agenda, (timer.due, timer.id))
+
+    def remove_job(self, number: int) -> None:
+        """Remove the job of this id, wherever it is."""
+        if work := self.jobs.pop(number, None):
+            self._unready(work)
+            self._forget(work)
+
+    def remove_timer(self, number: int) -> Work | None:
+        """Remove the timer of this id and return it."""
+        if work := self.timers.pop(number, None):
+            assert work.due is not None
+            del self.agenda[bisect_left(self.agenda, (work.due, number))]
+            self._forget(work)
+        return work
+
+    def remove_works(self, stream: int, drops: set[tuple[str, int]] | None) -> None:
+        """Remove the stream's jobs and timers of these (step, activation); None: all."""
+        for number in list(self.works[stream]):
+            job, timer = self.jobs.get(number), self.timers.get(number)
+            if job and (drops is None or (job.row.step, job.row.activation) in drops):
+                self.remove_job(number)
+            if timer and (drops is None or (timer.row.step, timer.row.activation) in drops):
+                self.remove_timer(number)
+
+    def set_gate(self, number: int, gate: int) -> None:
+        """Set the gate of a run and take its jobs out of their queues, or put them back."""
+        self.streams[number].gate = gate
+        for work in [self.jobs[job] for job in self.works[number] if job in self.jobs]:
+            self._unready(work)
+            if work.token is None and gate not in _SHUT:
+                insort(self.ready[work.row.queue], (-work.row.priority, work.id))
+
+    def is_alive(self, token: int | None, now: datetime) -> bool:
+        """Return whether the member of ``token`` is there and renewed in time."""
+        known = self.members.get(token) if token is not None else None
+        return known is not None and known[1] > now
+
+    def enter(self, rows: Sequence[tuple[bytes, str]]) -> None:
+        """Put (run id, body) rows into the inbox."""
+        for run_id, body in rows:
+            self.inbox_last += 1
+            self.inbox[self.inbox_last] = InboxRow(self.inbox_last, run_id, body)
+
+    def _unready(self, job: Work) -> None:
+        queue, place = self.ready[job.row.queue], (-job.row.priority, job.id)
+        index = bisect_left(queue, place)
+        if index < len(queue) and queue[index] == place:
+            del queue[index]
+
+    def _forget(self, work: Work) -> None:
+        if work.id not in self.jobs and work.id not in self.timers:
+            self.works[work.stream].discard(work.id)
+
+
+class Database:
+    """The logs of all namespaces; stores that were attached to one another share it."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.logs: dict[str, Log] = {}
+
+    def log(self, namespace: str) -> Log:
+        """Return the log of ``namespace``, a new one at first; 1 is the default's."""
+        with self.lock:
+            if namespace not in self.logs:
+                log_id = 1 if namespace == "default" else 2 + len(self.logs.keys() - {"default"})
+                self.logs[namespace] = Log(LogIdentity(log_id, uuid4().hex, 1))
+            return self.logs[namespace]

@@ -1,0 +1,85 @@
+"""The store on PostgreSQL, for any number of processes on any number of machines.
+
+One connection carries the engine's transactions, a few carry reads, one rings and one
+listens. None of them keeps state in its session, and each is made again when it is lost.
+"""
+
+from __future__ import annotations
+
+from runfold.errors import StoreUnavailable
+from runfold.ports import LogIdentity
+from runfold.settings import Settings
+from runfold.store.sql.postgres_doorbell import PostgresDoorbell
+from runfold.store.sql.postgres_driver import LOST, connect, parse_address
+from runfold.store.sql.postgres_line import Line, Lines, Memory
+from runfold.store.sql.postgres_log import PostgresLog
+from runfold.store.sql.postgres_setup import open_log, prepare
+from runfold.store.sql.postgres_work import PostgresWork
+
+READERS = 4
+"""How many connections one process reads through."""
+
+_HEALTH = (
+    "SELECT current_setting('server_version'), "
+    "(SELECT max(position) FROM runfold.events WHERE log_id = $1)"
+)
+
+
+class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
+    """A whole ``ports.Store`` for one namespace of a PostgreSQL database.
+
+    ``url`` is ``postgresql://...``; with ``statement_cache_size=0`` in it nothing is prepared
+    and nothing listens, as a pooler in transaction mode wants it. Raises ``InvalidSettings``
+    for a URL that is none.
+    """
+
+    in_process = False
+
+    def __init__(
+        self, url: str, settings: Settings | None = None, namespace: str = "default"
+    ) -> None:
+        self.settings = settings or Settings()
+        self.namespace = namespace
+        self.identity = LogIdentity(0, "", 0)
+        self._address = parse_address(url)
+        self._reset()
+
+    async def open(self, *, migrate: bool = False) -> None:
+        """Connect, check or set up the schema, find the log. Raises ``SchemaOutdated``."""
+        self._reset()
+        try:
+            link = await connect(self._address)
+        except LOST as error:
+            raise StoreUnavailable(
+                f"PostgreSQL at {self._address.place} cannot be reached: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        try:
+            await prepare(self._address, link, migrate=migrate or self.settings.migrate)
+            self.identity = await open_log(link, self.namespace)
+        finally:
+            await link.close()
+        self._memory.identity = self.identity
+
+    async def close(self) -> None:
+        """End the doorbell and close every connection."""
+        self._closed = True
+        for ears in list(self._ears):
+            await ears.close()
+        for line in (self._writer, self._bell, self._readers):
+            await line.close()
+
+    async def health(self) -> str:
+        """Return one line about the store; raises ``StoreUnavailable``."""
+        log_id = self.identity.log_id
+        version, head = await self._readers.call(lambda link: link.row(_HEALTH, [log_id]))
+        place = self._address.place
+        return f"postgresql {version} at {place}: log {log_id}, {head or 0} events"
+
+    def _reset(self) -> None:
+        self._memory = Memory()
+        self._writer = Line(self._address, self._memory)
+        self._readers = Lines(self._address, self._memory, READERS)
+        self._bell = Line(self._address, Memory())
+        self._ears = []
+        self._closed = self._ringing = self._rings_waiting = False

@@ -1,0 +1,171 @@
+"""A batch as the arrays that the function ``runfold.commit`` takes.
+
+Parallel arrays, one element an item, an event, a row, a drop, a blob or a claim; an array
+that would hold nothing but nulls is left out, and the function skips what it would be for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from runfold.flow.events import ENDS
+from runfold.ports import Batch, Claim, Encoded, Item, Row
+
+_EVENT = ("topic", "state", "step", "activation", "attempt", "key", "cause")
+_ROW = (
+    "event", "kind", "due", "delay", "flow", "step", "activation", "attempt", "queue",
+    "priority", "key", "inputs",
+)  # fmt: skip
+_PRIORITIES = 10
+_UNIT, _RECORD = "\x1f", "\x1e"
+
+NAMES: tuple[str, ...] = (
+    "p_log", "p_appender", "p_number", "p_now",
+    "p_streams", "p_counts", "p_ids", "p_flows", "p_twins", "p_versions", "p_gates",
+    "p_leaders", "p_leases", "p_tokens", "p_frees", "p_timers", "p_stalled", "p_inbox",
+    "p_clears", "p_set_gate", "p_ends",
+    "e_item", "e_index", *(f"e_{name}" for name in _EVENT), "e_blob",
+    "r_item", *(f"r_{name}" for name in _ROW),
+    "d_item", "d_step", "d_activation",
+    "b_item", "b_hash", "b_body",
+    "c_queue", "c_limit", "c_token", "c_state", "c_targets", "c_floors",
+)  # fmt: skip
+"""The parameters of ``runfold.commit``, in the order of ``arguments``."""
+
+
+def arguments(log_id: int, batch: Batch, *, blob_min: int) -> list[Any]:
+    """Return the values for ``NAMES``; events larger than ``blob_min`` bytes become blobs.
+
+    Raises ``ValueError`` for an item that would have no place in the log.
+    """
+    given: dict[str, Any] = {
+        "p_log": log_id,
+        "p_appender": batch.appender,
+        "p_number": batch.number,
+        "p_now": batch.now,
+    }
+    if batch.items:
+        _items(given, batch.items)
+        _events(given, batch.items, blob_min)
+        _rows(given, batch.items)
+        _drops(given, batch.items)
+    if batch.claims:
+        _claims(given, batch.claims)
+    return [given.get(name) for name in NAMES]
+
+
+def _items(given: dict[str, Any], items: Sequence[Item]) -> None:
+    for item in items:
+        _check(item)
+    given["p_streams"] = [item.stream for item in items]
+    given["p_counts"] = [len(item.events) for item in items]
+    ids = [item.id for item in items]
+    if _any(ids):
+        given["p_ids"], given["p_flows"] = ids, [item.flow for item in items]
+        known = [one for one in ids if one is not None]
+        given["p_twins"] = len(set(known)) < len(known)
+    leases = [item.lease for item in items]
+    if _any(leases):
+        given["p_leases"] = [lease and lease[0] for lease in leases]
+        given["p_tokens"] = [lease and lease[1] for lease in leases]
+        given["p_frees"] = _unless_false([item.frees for item in items])
+    given["p_versions"] = _unless_null([item.version for item in items])
+    given["p_gates"] = [item.gates for item in items]
+    given["p_leaders"] = _unless_null([item.leader for item in items])
+    given["p_timers"] = _unless_null([item.timer for item in items])
+    given["p_stalled"] = _unless_null([item.stalled for item in items])
+    given["p_inbox"] = _unless_null([item.inbox for item in items])
+    given["p_clears"] = _unless_false([item.clears for item in items])
+    given["p_set_gate"] = _unless_null([item.gate for item in items])
+
+
+def _check(item: Item) -> None:
+    if item.id is None and not item.stream:
+        raise ValueError("an item names no stream; give it a number, or the id of a new one")
+    if not item.events and (item.id or item.rows or item.timer):
+        raise ValueError("an item without events makes rows; their ids are places of its events")
+
+
+def _events(given: dict[str, Any], items: Sequence[Item], blob_min: int) -> None:
+    places: list[int] = []
+    indexes: list[int] = []
+    events: list[Encoded] = []
+    for place, item in enumerate(items, start=1):
+        count = len(item.events)
+        places += [place] * count
+        indexes += range(count)
+        events += item.events
+    if not events:
+        return
+    given["e_item"], given["e_index"] = places, indexes
+    for name, column in zip(_EVENT, zip(*events, strict=True), strict=True):
+        given[f"e_{name}"] = _unless_null(column)
+    if not ENDS.isdisjoint(given["e_topic"]):
+        given["p_ends"] = [
+            place for place, event in zip(places, events, strict=True) if event.topic in ENDS
+        ]
+    if max(map(len, given["e_state"])) > blob_min:
+        _blobs(given, blob_min)
+
+
+def _blobs(given: dict[str, Any], blob_min: int) -> None:
+    items, states = given["e_item"], list(given["e_state"])
+    hashes: list[bytes | None] = [None] * len(states)
+    large = [n for n, state in enumerate(states) if len(state) > blob_min]
+    given["b_item"] = [items[n] for n in large]
+    given["b_body"] = [states[n] for n in large]
+    for n in large:
+        hashes[n], states[n] = sha256(states[n]).digest(), None
+    given["b_hash"] = [hashes[n] for n in large]
+    given["e_state"], given["e_blob"] = states, hashes
+
+
+def _rows(given: dict[str, Any], items: Sequence[Item]) -> None:
+    rows: list[Row] = []
+    places: list[int] = []
+    for place, item in enumerate(items, start=1):
+        if item.rows:
+            rows += item.rows
+            places += [place] * len(item.rows)
+    if rows:
+        given["r_item"] = places
+        for name, column in zip(_ROW, zip(*rows, strict=True), strict=True):
+            given[f"r_{name}"] = _unless_null(column)
+
+
+def _drops(given: dict[str, Any], items: Sequence[Item]) -> None:
+    drops = [
+        (place, step, activation)
+        for place, item in enumerate(items, start=1)
+        for step, activation in item.drops
+    ]
+    if drops:
+        given["d_item"], given["d_step"], given["d_activation"] = zip(*drops, strict=True)
+
+
+def _claims(given: dict[str, Any], claims: Sequence[Claim]) -> None:
+    given["c_queue"] = [claim.queue for claim in claims]
+    given["c_limit"] = [claim.limit for claim in claims]
+    given["c_token"] = [claim.token for claim in claims]
+    given["c_state"] = [claim.state for claim in claims]
+    given["c_targets"] = [
+        _RECORD.join(flow + _UNIT + step for flow, step in claim.targets) for claim in claims
+    ]
+    if any(claim.floors for claim in claims):
+        given["c_floors"] = [
+            floor for claim in claims for floor in claim.floors or (0,) * _PRIORITIES
+        ]
+
+
+def _any(column: Sequence[Any]) -> bool:
+    return column.count(None) < len(column)
+
+
+def _unless_null(column: Sequence[Any]) -> Sequence[Any] | None:
+    return column if _any(column) else None
+
+
+def _unless_false(column: Sequence[bool]) -> Sequence[bool] | None:
+    return column if any(column) else None

@@ -1,0 +1,133 @@
+"""Jobs, members, cursors and the inbox on PostgreSQL, outside of a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from runfold.ports import Due, InboxRow, Job, Member, Stalled
+from runfold.store.sql import log_queries, member_queries, work_queries
+from runfold.store.sql.compiled import for_postgres
+from runfold.store.sql.inbox import enlist
+from runfold.store.sql.postgres_driver import Address
+from runfold.store.sql.postgres_queries import PostgresQueries
+from runfold.store.sql.postgres_renewer import PostgresRenewer
+
+_DUE = for_postgres(work_queries.due())
+_NEXT_DUE = for_postgres(work_queries.next_due())
+_STALLED = for_postgres(work_queries.stalled())
+_LEASED = for_postgres(work_queries.leased())
+_HELD = for_postgres(work_queries.held())
+_COUNTS = for_postgres(work_queries.counts())
+_OPEN_TIMERS = for_postgres(work_queries.open_timers())
+_INBOX = for_postgres(work_queries.inbox())
+_JOIN = for_postgres(member_queries.join())
+_RENEW = for_postgres(member_queries.renew())
+_LEAVE = for_postgres(member_queries.leave())
+_RESIGN = for_postgres(member_queries.resign())
+_CURSOR = for_postgres(member_queries.cursor())
+_SAVE_CURSOR = for_postgres(member_queries.save_cursor())
+_NOW = for_postgres(member_queries.now())
+_OLD_BATCHES = for_postgres(log_queries.old_batches())
+_LEAD = "SELECT runfold.lead($1, 'dispatcher', $2, $3, $4)"
+_EXPIRE = "SELECT runfold.expire($1, $2, $3)"
+
+BATCHES_KEPT = timedelta(hours=1)
+"""How long a batch number is remembered."""
+
+BATCHES_SWEPT_MAX = 20_000
+"""How many old batch numbers one ``expire`` forgets at most."""
+
+
+class PostgresWork(PostgresQueries):
+    """``ports.Jobs``, ``Members``, ``Cursors`` and ``Inbox``."""
+
+    _address: Address
+
+    async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
+        """Return timers that are due by the store's clock, soonest first."""
+        return [Due(*row) for row in await self._rows(_DUE, now=now, limit=limit)]
+
+    async def next_due(self, *, now: datetime | None = None) -> float | None:
+        """Return the seconds until the next timer is due (0 when overdue), None without one."""
+        left = (await self._rows(_NEXT_DUE, now=now))[0][0]
+        return None if left is None else max(0.0, float(left))
+
+    async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
+        """Return leased jobs whose token has no live member."""
+        return [Stalled(*row) for row in await self._rows(_STALLED, now=now, limit=limit)]
+
+    async def leased(self, token: int) -> list[Job]:
+        """Return the jobs that this token holds, by id."""
+        rows = await self._rows(_LEASED, token=token)
+        ts = await self.now() if rows else None
+        return [Job(*row, 0, 0, ts) for row in rows]
+
+    async def held(self, token: int) -> dict[int, int]:
+        """Return the gate of its run for each job that this token holds, by job id."""
+        return dict([tuple(row) for row in await self._rows(_HELD, token=token)])
+
+    async def counts(self) -> dict[str, tuple[int, int]]:
+        """Return (ready, leased) by queue, of queues that have either."""
+        return {queue: (ready, leased) for queue, ready, leased in await self._rows(_COUNTS)}
+
+    async def open_timers(self) -> int:
+        """Return how many timers are waiting."""
+        return int((await self._rows(_OPEN_TIMERS))[0][0])
+
+    async def join(self, member: Member, ttl: float, *, now: datetime | None = None) -> None:
+        """Register a process for ``ttl`` seconds."""
+        await self._rows(_JOIN, ttl=ttl, now=now, **member._asdict())
+
+    async def renew(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
+        """Extend the lease of ``token``; False when it was swept."""
+        return bool(await self._rows(_RENEW, of=token, ttl=ttl, now=now))
+
+    async def leave(self, token: int) -> None:
+        """Forget a process; what it still leases is stalled from now on."""
+        await self._rows(_LEAVE, token=token)
+
+    async def lead(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
+        """Take or keep the dispatcher lease; False while another token holds it."""
+        values = (self.identity.log_id, token, ttl, now)
+        return bool(await self._writer.call(lambda link: link.value(_LEAD, values)))
+
+    async def resign(self, token: int) -> None:
+        """Give the dispatcher lease back, if held."""
+        await self._rows(_RESIGN, token=token)
+
+    async def expire(self, limit: int, *, now: datetime | None = None) -> int:
+        """Remove members whose time is over; forget batch numbers that nobody repeats."""
+        values = (self.identity.log_id, limit, now)
+        removed = await self._writer.call(lambda link: link.value(_EXPIRE, values))
+        before = (now or await self.now()) - BATCHES_KEPT
+        await self._rows(_OLD_BATCHES, before=before, limit=BATCHES_SWEPT_MAX)
+        return int(removed)
+
+    def renewer(self, token: int, ttl: float) -> PostgresRenewer:
+        """Return something that renews from another thread, with a connection of its own."""
+        values = _RENEW.values(log_id=self.identity.log_id, of=token, ttl=ttl, now=None)
+        return PostgresRenewer(self._address, _RENEW.text, values)
+
+    async def cursor(self, name: str) -> int:
+        """Return the saved position, 0 without one or one of another log."""
+        rows = await self._rows(_CURSOR, name=name)
+        return int(rows[0][0]) if rows else 0
+
+    async def save_cursor(self, name: str, position: int) -> None:
+        """Save it, with the log's identity."""
+        await self._rows(_SAVE_CURSOR, name=name, position=position)
+
+    async def inbox(self, limit: int) -> list[InboxRow]:
+        """Return committed rows, oldest first."""
+        return [InboxRow(*row) for row in await self._rows(_INBOX, limit=limit)]
+
+    def enlist(self, connection: Any, rows: Sequence[tuple[bytes, str]]) -> Any:
+        """Write (run id, body) rows through a caller's connection, in its transaction."""
+        return enlist(connection, self.identity, rows)
+
+    async def now(self) -> datetime:
+        """Return the store's time."""
+        moment: datetime = await self._readers.call(lambda link: link.value(_NOW.text))
+        return moment

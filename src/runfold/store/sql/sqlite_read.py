@@ -1,0 +1,170 @@
+"""Reading on SQLite: the log, its names, and the working rows. One statement, one page each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, literal_column, select
+
+from runfold.ports import Due, InboxRow, Job, Name, Stalled, Stored
+from runfold.store.sql import log_queries, work_queries
+from runfold.store.sql.compiled import Compiled, for_sqlite
+from runfold.store.sql.schema import EVENTS, STREAMS, TIMERS
+from runfold.store.sql.sqlite_values import given, listed, moment
+
+END = 2**62
+"""Above every position, version and stream number."""
+_SECOND = 1_000_000
+
+_LOG = bindparam("log_id")
+_places, _streams, _ids = given("places"), given("streams"), given("ids")
+
+_READ = for_sqlite(log_queries.read())
+_READ_STREAM = for_sqlite(log_queries.read_stream())
+_READ_VERSIONS = for_sqlite(
+    select(*log_queries.read().selected_columns)
+    .select_from(_places)
+    .join(
+        EVENTS,
+        and_(
+            EVENTS.c.log_id == _LOG,
+            EVENTS.c.stream == func.json_extract(_places.c.value, literal_column("'$[0]'")),
+            EVENTS.c.version == func.json_extract(_places.c.value, literal_column("'$[1]'")),
+        ),
+    )
+)
+_HEAD = for_sqlite(log_queries.head())
+_LAST_VERSION = for_sqlite(
+    select(func.max(EVENTS.c.version)).where(
+        EVENTS.c.log_id == _LOG, EVENTS.c.stream == bindparam("stream")
+    )
+)
+_FIND = for_sqlite(
+    select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == bindparam("named"))
+)
+_NAMES = for_sqlite(
+    select(STREAMS.c.stream, STREAMS.c.id, STREAMS.c.flow)
+    .select_from(_streams)
+    .join(STREAMS, and_(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _streams.c.value))
+)
+_RUNS = {of_flow: for_sqlite(log_queries.runs(of_flow=of_flow)) for of_flow in (False, True)}
+_OPEN_RUNS = for_sqlite(log_queries.open_runs())
+
+_DUE = for_sqlite(work_queries.due())
+_SOONEST = for_sqlite(select(func.min(TIMERS.c.due_at)).where(TIMERS.c.log_id == _LOG))
+_STALLED = for_sqlite(work_queries.stalled())
+_LEASED = for_sqlite(work_queries.leased())
+_HELD = for_sqlite(work_queries.held())
+_COUNTS = for_sqlite(work_queries.counts())
+_OPEN_TIMERS = for_sqlite(work_queries.open_timers())
+_INBOX = for_sqlite(work_queries.inbox())
+
+
+class SqliteReader:
+    """The questions that one log answers, each with the rows of one statement."""
+
+    def __init__(self, log: int) -> None:
+        self._log = log
+
+    def read(
+        self, connection: sqlite3.Connection, after: int, limit: int, upto: int | None
+    ) -> list[Stored]:
+        """Return at most ``limit`` events with positions in ``(after, upto]``."""
+        end = END if upto is None else upto
+        return _stored(self._ask(connection, _READ, after=after, upto=end, limit=limit))
+
+    def read_stream(
+        self, connection: sqlite3.Connection, stream: int, after: int, limit: int, upto: int | None
+    ) -> list[Stored]:
+        """Return at most ``limit`` events of ``stream`` with versions in ``(after, upto]``."""
+        end = END if upto is None else upto
+        asked = {"stream": stream, "after": after, "upto": end, "limit": limit}
+        return _stored(self._ask(connection, _READ_STREAM, **asked))
+
+    def read_versions(
+        self, connection: sqlite3.Connection, wanted: Sequence[tuple[int, int]]
+    ) -> list[Stored]:
+        """Return the events at these (stream, version) places."""
+        return _stored(self._ask(connection, _READ_VERSIONS, places=listed(wanted)))
+
+    def head(self, connection: sqlite3.Connection) -> int:
+        """Return the position of the last event, 0 in an empty log."""
+        return self._ask(connection, _HEAD)[0][0] or 0
+
+    def last_version(self, connection: sqlite3.Connection, stream: int) -> int:
+        """Return the version of the stream's last event, 0 without one."""
+        return self._ask(connection, _LAST_VERSION, stream=stream)[0][0] or 0
+
+    def find(self, connection: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the numbers of those of these ids that exist."""
+        found = {named: self._ask(connection, _FIND, named=named) for named in ids}
+        return {named: rows[0][0] for named, rows in found.items() if rows}
+
+    def names(self, connection: sqlite3.Connection, streams: Sequence[int]) -> dict[int, Name]:
+        """Return what these stream numbers stand for."""
+        rows = self._ask(connection, _NAMES, streams=listed(streams))
+        return {row[0]: Name(row[1], row[2]) for row in rows}
+
+    def runs(
+        self, connection: sqlite3.Connection, flow: str | None, before: int | None, limit: int
+    ) -> list[int]:
+        """Return stream numbers of runs, newest first, below ``before``."""
+        below = END if before is None else before
+        asked = {"before": below, "limit": limit, "flow": flow}
+        return [row[0] for row in self._ask(connection, _RUNS[flow is not None], **asked)]
+
+    def open_runs(self, connection: sqlite3.Connection, after: int, limit: int) -> list[int]:
+        """Return stream numbers above ``after`` of runs without an end."""
+        rows = self._ask(connection, _OPEN_RUNS, after=after, limit=limit)
+        return [row[0] for row in rows]
+
+    def due(self, connection: sqlite3.Connection, limit: int, now: int) -> list[Due]:
+        """Return timers that are due, soonest first."""
+        return [Due._make(row) for row in self._ask(connection, _DUE, now=now, limit=limit)]
+
+    def next_due(self, connection: sqlite3.Connection, now: int) -> float | None:
+        """Return the seconds until the next timer is due, None without one."""
+        soonest = self._ask(connection, _SOONEST)[0][0]
+        return None if soonest is None else max(0, soonest - now) / _SECOND
+
+    def stalled(self, connection: sqlite3.Connection, limit: int, now: int) -> list[Stalled]:
+        """Return leased jobs whose token has no live member."""
+        rows = self._ask(connection, _STALLED, now=now, limit=limit)
+        return [Stalled._make(row) for row in rows]
+
+    def leased(self, connection: sqlite3.Connection, token: int, now: int) -> list[Job]:
+        """Return the jobs that ``token`` holds."""
+        at = moment(now)
+        return [Job(*row, 0, 0, at) for row in self._ask(connection, _LEASED, token=token)]
+
+    def held(self, connection: sqlite3.Connection, token: int) -> dict[int, int]:
+        """Return the gate of its run for each job that ``token`` holds."""
+        return dict(self._ask(connection, _HELD, token=token))
+
+    def counts(self, connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+        """Return (ready, leased) by queue."""
+        return {row[0]: (row[1], row[2]) for row in self._ask(connection, _COUNTS)}
+
+    def open_timers(self, connection: sqlite3.Connection) -> int:
+        """Return how many timers are waiting."""
+        return int(self._ask(connection, _OPEN_TIMERS)[0][0])
+
+    def inbox(self, connection: sqlite3.Connection, limit: int) -> list[InboxRow]:
+        """Return committed rows, oldest first."""
+        return [InboxRow._make(row) for row in self._ask(connection, _INBOX, limit=limit)]
+
+    def _ask(self, connection: sqlite3.Connection, question: Compiled, **asked: Any) -> list[Any]:
+        values = question.values(log_id=self._log, **asked)
+        return connection.execute(question.text, values).fetchall()
+
+
+def _stored(rows: list[tuple[Any, ...]]) -> list[Stored]:
+    """Return rows as events; those of one commit have one time, which is converted once."""
+    found, last, ts = [], -1, moment(0)
+    for row in rows:
+        if row[3] != last:
+            last, ts = row[3], moment(row[3])
+        found.append(Stored(row[0], row[1], row[2], ts, *row[4:]))
+    return found

@@ -1,0 +1,242 @@
+"""What a batch writes, gathered item by item and sent to SQLite table by table.
+
+Rows of one table go in one ``executemany``. The order between tables means nothing, with one
+exception: what looks at all rows of a stream (drops, clears, a gate) must see those that an
+earlier item of the batch made, so these are sent first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import sha256
+
+from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from runfold.flow.events import ENDS
+from runfold.flow.work import Gate
+from runfold.ports import Encoded, Item, Outcome, Row
+from runfold.store.sql.schema import (
+    BLOBS,
+    EVENTS,
+    INBOX,
+    JOBS,
+    OPEN_RUNS,
+    STREAMS,
+    TIMERS,
+)
+from runfold.store.sql.sqlite_guards import Facts, Head, heads
+from runfold.store.sql.sqlite_values import micros, prepared
+
+SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
+"""Gates under which nothing of the run is claimed."""
+_BECOMES_JOB = ("start", "retry")
+_SECOND = 1_000_000
+
+_LOG, _STREAM = bindparam("log"), bindparam("in_stream")
+_STEP, _ACTIVATION = bindparam("of_step"), bindparam("of_activation")
+
+
+def _inserts(table: object, *names: str) -> str:
+    return prepared(insert(table).values({name: bindparam(name) for name in names}), *names)  # type: ignore[arg-type]
+
+
+_EVENT = _inserts(
+    EVENTS, "position", "stream", "ts", "log_id", "version", "activation", "attempt", "cause",
+    "topic", "step", "key", "state", "blob",
+)  # fmt: skip
+_NEW_STREAM = _inserts(STREAMS, "stream", "log_id", "id", "flow")
+_OPENED = _inserts(OPEN_RUNS, "stream", "log_id")
+_WORK = (
+    "id", "stream", "log_id", "activation", "attempt", "priority", "flow", "step", "queue", "key",
+    "inputs",
+)  # fmt: skip
+_JOB = _inserts(JOBS, *_WORK, "blocked")
+_TIMER = _inserts(TIMERS, "due_at", *_WORK, "kind")
+_BLOB = prepared(
+    upsert(BLOBS)
+    .values({name: bindparam(name) for name in ("log_id", "hash", "body")})
+    .on_conflict_do_nothing(),
+    "log_id", "hash", "body",
+)  # fmt: skip
+_ENDED = prepared(
+    delete(OPEN_RUNS).where(OPEN_RUNS.c.stream == _STREAM, OPEN_RUNS.c.log_id == _LOG),
+    "in_stream", "log",
+)  # fmt: skip
+_FREED, _FIRED = (
+    prepared(
+        delete(table).where(table.c.log_id == _LOG, table.c.id == bindparam("of")), "log", "of"
+    )
+    for table in (JOBS, TIMERS)
+)
+_TAKEN_IN = prepared(
+    delete(INBOX).where(INBOX.c.log_id == _LOG, INBOX.c.id == bindparam("of")), "log", "of"
+)
+_DROPS = [
+    prepared(
+        delete(table).where(
+            table.c.log_id == _LOG,
+            table.c.stream == _STREAM,
+            table.c.step == _STEP,
+            table.c.activation == _ACTIVATION,
+        ),
+        "log", "in_stream", "of_step", "of_activation",
+    )
+    for table in (JOBS, TIMERS)
+]  # fmt: skip
+_CLEARS = [
+    prepared(
+        delete(table).where(table.c.log_id == _LOG, table.c.stream == _STREAM), "log", "in_stream"
+    )
+    for table in (JOBS, TIMERS)
+]
+_GATE = prepared(
+    update(STREAMS)
+    .where(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _STREAM)
+    .values(gate=bindparam("to")),
+    "to", "log", "in_stream",
+)  # fmt: skip
+_BLOCK = prepared(
+    update(JOBS)
+    .where(JOBS.c.log_id == _LOG, JOBS.c.stream == _STREAM)
+    .values(blocked=bindparam("to")),
+    "to", "log", "in_stream",
+)  # fmt: skip
+_ORDER = (_NEW_STREAM, _OPENED, _ENDED, _BLOB, _EVENT, _FREED, _FIRED, _TAKEN_IN, _JOB, _TIMER)
+"""What may follow what: a run that starts and ends in one batch is not open after it."""
+
+
+class Writing:
+    """The rows of one batch on their way into the tables of log ``log``."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, log: int, *, last: int, ts: int, blob_min: int
+    ) -> None:
+        self.position, self.ts = last, ts
+        self._connection, self._log, self._blob_min = connection, log, blob_min
+        self._versions: dict[int, int] = {}
+        self._gates: dict[int, int] = {}
+        self._rows: dict[str, list[tuple[object, ...]]] = {}
+        self._made: set[int] = set()
+
+    def know(self, heads: dict[int, Head]) -> None:
+        """Remember how far streams have come."""
+        for stream, head in heads.items():
+            self._versions[stream], self._gates[stream] = head.version, head.gate
+
+    def know_all(self, streams: set[int]) -> None:
+        """Look up those of ``streams`` that are not known."""
+        if unknown := streams - self._versions.keys():
+            self.know(heads(self._connection, self._log, unknown))
+
+    def item(self, item: Item, found: Facts) -> Outcome:
+        """Write ``item``, whose guards hold."""
+        first, stream = self.position + 1, item.stream
+        if item.id is not None:
+            stream = self._create(item, first)
+        version = self._versions[stream] + 1
+        for event in item.events:
+            self.append(stream, event)
+        if item.events and item.events[-1].topic in ENDS:
+            self._add(_ENDED, (stream, self._log))
+        self._remove(item, stream)
+        if item.gate is not None:
+            self._set_gate(stream, item.gate)
+        if item.timer is not None:
+            self._fire(item.timer, found.timers[item.timer], first, stream)
+        for row in item.rows:
+            self._add_row(row, first + row.event, stream)
+        return Outcome(None, stream, first, version) if item.events else Outcome(None, stream)
+
+    def exists(self, item: Item) -> None:
+        """Take the inbox row of ``item``, whose run is there already."""
+        if item.inbox is not None:
+            self._add(_TAKEN_IN, (self._log, item.inbox))
+
+    def append(self, stream: int, event: Encoded) -> int:
+        """Record ``event`` as the next of the log and of ``stream``; return its version."""
+        topic, state, step, activation, attempt, key, cause = event
+        blob = None
+        if len(state) > self._blob_min:
+            blob = sha256(state).digest()
+            self._add(_BLOB, (self._log, blob, state))
+        self.position += 1
+        version = self._versions[stream] = self._versions[stream] + 1
+        self._add(
+            _EVENT,
+            (
+                self.position, stream, self.ts, self._log, version, activation, attempt, cause,
+                topic, step, key, state if blob is None else None, blob,
+            ),
+        )  # fmt: skip
+        return version
+
+    def flush(self) -> None:
+        """Send everything gathered so far."""
+        for statement in _ORDER:
+            if rows := self._rows.get(statement):
+                self._connection.executemany(statement, rows)
+        self._rows, self._made = {}, set()
+
+    def _add(self, statement: str, row: tuple[object, ...]) -> None:
+        rows = self._rows.get(statement)
+        if rows is None:
+            self._rows[statement] = [row]
+        else:
+            rows.append(row)
+
+    def _create(self, item: Item, number: int) -> int:
+        self._versions[number], self._gates[number] = 0, Gate.OPEN
+        self._made.add(number)
+        self._add(_NEW_STREAM, (number, self._log, item.id, item.flow))
+        if item.flow is not None:
+            self._add(_OPENED, (number, self._log))
+        return number
+
+    def _remove(self, item: Item, stream: int) -> None:
+        if item.frees and item.lease is not None:
+            self._add(_FREED, (self._log, item.lease[0]))
+        if item.stalled is not None:
+            self._add(_FREED, (self._log, item.stalled))
+        self.exists(item)
+        if item.clears or item.drops:
+            self._flush_rows_of(stream)
+        if item.clears:
+            for statement in _CLEARS:
+                self._connection.execute(statement, (self._log, stream))
+        elif item.drops:
+            dropped = [(self._log, stream, *drop) for drop in item.drops]
+            for statement in _DROPS:
+                self._connection.executemany(statement, dropped)
+
+    def _set_gate(self, stream: int, gate: int) -> None:
+        self._flush_rows_of(stream)
+        self._gates[stream] = gate
+        self._connection.execute(_GATE, (gate, self._log, stream))
+        self._connection.execute(_BLOCK, (gate in SHUT, self._log, stream))
+
+    def _flush_rows_of(self, stream: int) -> None:
+        """Send what the batch made of ``stream`` so far, as what follows looks at all of it."""
+        if stream in self._made:
+            self.flush()
+
+    def _fire(self, timer: int, columns: tuple[object, ...], job: int, stream: int) -> None:
+        kind, *work = columns
+        self._add(_FIRED, (self._log, timer))
+        if kind in _BECOMES_JOB:
+            self._made.add(stream)
+            self._add(_JOB, (job, stream, self._log, *work, self._gates[stream] in SHUT))
+
+    def _add_row(self, row: Row, number: int, stream: int) -> None:
+        self._made.add(stream)
+        work = (
+            number, stream, self._log, row.activation, row.attempt, row.priority, row.flow,
+            row.step, row.queue, row.key, row.inputs,
+        )  # fmt: skip
+        if row.kind is None:
+            self._add(_JOB, (*work, self._gates[stream] in SHUT))
+            return
+        due = self.ts + round((row.delay or 0) * _SECOND)
+        if row.due_at is not None:
+            due = micros(row.due_at)
+        self._add(_TIMER, (due, *work, row.kind))

@@ -1,0 +1,104 @@
+"""The questions that are asked about jobs, timers and the inbox outside of a commit.
+
+``now`` is null for the store's own clock; ``now()`` and not ``clock_timestamp()``, so that
+the planner can look it up in an index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, DateTime, Select, bindparam, exists, func, select
+
+from runfold.store.sql.schema import INBOX, JOBS, MEMBERS, STREAMS, TIMERS
+
+_LOG = bindparam("log_id")
+
+
+def _now() -> ColumnElement[Any]:
+    return func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
+
+
+def due() -> Select[Any]:
+    """Return timers that are due, soonest first."""
+    at = TIMERS.c
+    return (
+        select(
+            at.id, at.stream, at.kind, at.step, at.activation, at.attempt, at.queue, at.key
+        )
+        .where(at.log_id == _LOG, at.due_at <= _now())
+        .order_by(at.due_at)
+        .limit(bindparam("limit"))
+    )  # fmt: skip
+
+
+def next_due() -> Select[Any]:
+    """Return the seconds until the first timer is due, below 0 when overdue; null without one."""
+    first = select(func.min(TIMERS.c.due_at)).where(TIMERS.c.log_id == _LOG).scalar_subquery()
+    return select(func.extract("epoch", first - _now()))
+
+
+def stalled() -> Select[Any]:
+    """Return leased jobs whose token has no member that renewed in time, by id."""
+    at = JOBS.c
+    alive = exists().where(
+        MEMBERS.c.log_id == at.log_id, MEMBERS.c.token == at.member, MEMBERS.c.expires_at > _now()
+    )
+    return (
+        select(at.id, at.stream, at.step, at.activation, at.attempt, at.queue, at.key)
+        .where(at.log_id == _LOG, at.member.is_not(None), ~alive)
+        .order_by(at.id)
+        .limit(bindparam("limit"))
+    )
+
+
+def leased() -> Select[Any]:
+    """Return the jobs that ``token`` holds, by id."""
+    at = JOBS.c
+    return (
+        select(
+            at.id, at.stream, STREAMS.c.id.label("run_id"), at.flow, at.step, at.activation,
+            at.attempt, at.queue, at.priority, at.key, at.inputs,
+        )
+        .join_from(JOBS, STREAMS, (STREAMS.c.log_id == at.log_id) & (STREAMS.c.stream == at.stream))
+        .where(at.log_id == _LOG, at.member == bindparam("token"))
+        .order_by(at.id)
+    )  # fmt: skip
+
+
+def held() -> Select[Any]:
+    """Return id and gate of the run of each job that ``token`` holds."""
+    at = JOBS.c
+    return (
+        select(at.id, STREAMS.c.gate)
+        .join_from(JOBS, STREAMS, (STREAMS.c.log_id == at.log_id) & (STREAMS.c.stream == at.stream))
+        .where(at.log_id == _LOG, at.member == bindparam("token"))
+    )
+
+
+def counts() -> Select[Any]:
+    """Return queue, number of ready and of leased jobs, of queues that have either."""
+    at = JOBS.c
+    leased_jobs = func.count(at.member)
+    ready_jobs = func.count().filter(at.member.is_(None), ~at.blocked)
+    return (
+        select(at.queue, ready_jobs, leased_jobs)
+        .where(at.log_id == _LOG)
+        .group_by(at.queue)
+        .having(ready_jobs + leased_jobs > 0)
+    )
+
+
+def open_timers() -> Select[Any]:
+    """Return how many timers are waiting."""
+    return select(func.count()).select_from(TIMERS).where(TIMERS.c.log_id == _LOG)
+
+
+def inbox() -> Select[Any]:
+    """Return committed rows of the inbox, oldest first."""
+    return (
+        select(INBOX.c.id, INBOX.c.run_id, INBOX.c.body)
+        .where(INBOX.c.log_id == _LOG)
+        .order_by(INBOX.c.id)
+        .limit(bindparam("limit"))
+    )

@@ -1,0 +1,24 @@
+"""What Runfold ships for tests: contract suites, simulation, strategies, replay, pytest plugin.
+
+Nothing here is imported by the engine.
+"""
+
+import sys
+
+if "pytest" in sys.modules:
+    # A failing contract shows its values, as a test of one's own does.
+    sys.modules["pytest"].register_assert_rewrite(
+        *(
+            f"{__name__}.contract_{part}"
+            for part in (
+                "batches",
+                "claims",
+                "guards",
+                "log",
+                "members",
+                "readers",
+                "rows",
+                "scene",
+            )
+        )
+    )

@@ -1,0 +1,46 @@
+"""The contract of stores: inherit ``StoreContract``, give it a store, run pytest.
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def store(self, tmp_path):
+            return MyStore(tmp_path / "log")      # empty, not open
+
+Tests are asynchronous and need no plugin. Fixtures to override: ``store``, always; ``twin``,
+the same data as another process sees it; ``neighbour``, another namespace of the database
+(without it: ``store.attach("neighbour")``); ``transaction``, a caller's transaction for the
+inbox, and ``replace_log``, a restore (without them their tests are skipped, and say so).
+"""
+
+from __future__ import annotations
+
+from runfold.testing.contract_batches import BatchContract
+from runfold.testing.contract_claims import ClaimContract
+from runfold.testing.contract_guards import GuardContract
+from runfold.testing.contract_log import LogContract
+from runfold.testing.contract_members import LeaderContract, MemberContract
+from runfold.testing.contract_readers import (
+    CursorContract,
+    DoorbellContract,
+    InboxContract,
+    NamespaceContract,
+)
+from runfold.testing.contract_rows import RowContract, TimerContract
+
+__all__ = ["StoreContract"]
+
+
+class StoreContract(
+    LogContract,
+    GuardContract,
+    BatchContract,
+    RowContract,
+    TimerContract,
+    ClaimContract,
+    MemberContract,
+    LeaderContract,
+    CursorContract,
+    InboxContract,
+    DoorbellContract,
+    NamespaceContract,
+):
+    """Every behaviour of ``runfold.ports.Store``."""

@@ -1,0 +1,161 @@
+"""What contract tests are written with: a store, a few words for items, and one moment.
+
+Every commit of a test is given its time, so nothing here waits for a clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from inspect import iscoroutinefunction
+from typing import Any
+
+import pytest
+
+from runfold.ports import Batch, Claim, Committed, Encoded, Item, Job, Outcome, Row, Store
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+"""When tests happen."""
+WORKER, OTHER = 11, 22
+"""Tokens of two members."""
+TARGETS = (("flow", "step"), ("flow", "other"))
+"""What claims ask for unless they say otherwise."""
+
+
+def after(seconds: float) -> datetime:
+    """Return the moment ``seconds`` after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def key_of(name: str) -> bytes:
+    """Return the 16 bytes under which tests create the stream ``name``."""
+    return sha256(name.encode()).digest()[:16]
+
+
+def event(topic: str = "log", state: bytes = b"{}", **envelope: Any) -> Encoded:
+    """Return an encoded event."""
+    return Encoded(topic, state, **envelope)
+
+
+def new(name: str, *events: Encoded, flow: str | None = "flow", **more: Any) -> Item:
+    """Return an item that creates the run ``name``, with one event unless given others."""
+    return Item(events or (event("flow.start"),), id=key_of(name), flow=flow, **more)
+
+
+def row(at: int = 0, kind: str | None = None, step: str = "step", **more: Any) -> Row:
+    """Return a row made by event ``at``: a ready job, or with ``kind`` a timer."""
+    columns: dict[str, Any] = {
+        "due_at": None, "delay": None, "flow": "flow", "activation": 1, "attempt": 1,
+        "queue": "default", "priority": 5, "key": None, "inputs": None,
+    }  # fmt: skip
+    return Row(event=at, kind=kind, step=step, **(columns | more))
+
+
+def claim(limit: int = 10, token: int = WORKER, queue: str = "default", **more: Any) -> Claim:
+    """Return a claim of at most ``limit`` jobs."""
+    more.setdefault("targets", TARGETS)
+    return Claim(queue, limit, token, more.pop("state", b'{"worker":"w"}'), **more)
+
+
+class Scene:
+    """A store under test and the batches that one appender sent to it."""
+
+    def __init__(self, store: Store, appender: int = 1) -> None:
+        self.store, self.appender, self.number = store, appender, 0
+
+    async def commit(
+        self, *items: Item, claims: Sequence[Claim] = (), now: datetime = NOON
+    ) -> Committed:
+        """Commit one batch under the next number."""
+        self.number += 1
+        return await self.store.commit(Batch(self.appender, self.number, items, claims, now))
+
+    async def record(self, item: Item, *, now: datetime = NOON) -> Outcome:
+        """Commit one item and return its outcome, which is not a refusal."""
+        outcome = await self.attempt(item, now=now)
+        assert outcome.refusal is None
+        return outcome
+
+    async def attempt(self, item: Item, *, now: datetime = NOON) -> Outcome:
+        """Commit one item and return what became of it."""
+        return (await self.commit(item, now=now)).outcomes[0]
+
+    async def start(self, name: str, *rows: Row, now: datetime = NOON) -> int:
+        """Create the run ``name`` with ``flow.start`` and ``rows``; return its number."""
+        return (await self.record(new(name, rows=rows), now=now)).stream
+
+    async def claim(self, limit: int = 10, *, now: datetime = NOON, **more: Any) -> list[Job]:
+        """Claim in a batch of its own."""
+        return list((await self.commit(claims=[claim(limit, **more)], now=now)).jobs)
+
+    async def leased_job(self, name: str = "run", **columns: Any) -> Job:
+        """Create a run with one job, leased by ``WORKER``."""
+        await self.start(name, row(**columns))
+        return (await self.claim(1))[0]
+
+    async def everything(self) -> tuple[Any, ...]:
+        """Return all that the ports show, to compare before and after."""
+        store = self.store
+        return (
+            await store.head(),
+            await store.read(after=0, limit=10_000),
+            await store.runs(flow=None, before=None, limit=1000),
+            await store.open_runs(after=0, limit=1000),
+            await store.counts(),
+            await store.due(1000, now=after(10**6)),
+            await store.open_timers(),
+            [job[:-1] for job in await store.leased(WORKER)],
+            await store.held(WORKER),
+            await store.inbox(1000),
+        )
+
+
+class Contract:
+    """The base of every contract: asynchronous tests are run on a loop of their own.
+
+    Each store among a test's fixtures is opened before it and closed after it, on that loop.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, test in list(vars(cls).items()):
+            if name.startswith("test_") and iscoroutinefunction(test):
+                setattr(cls, name, _on_a_loop(test))
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """The store under test: empty, not open. Every adapter overrides this."""
+        raise NotImplementedError("override the fixture `store`: an empty store, not open")
+
+    @pytest.fixture
+    def twin(self, store: Store) -> Store:
+        """The same data as another process sees it. Override unless only ``store`` has it."""
+        return store
+
+    @pytest.fixture
+    def scene(self, store: Store) -> Scene:
+        """The store under test with words for what is done to it."""
+        return Scene(store)
+
+
+def _on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(self: Contract, **fixtures: Any) -> None:
+        found = [getattr(value, "store", value) for value in fixtures.values()]
+        stores = {id(store): store for store in found if isinstance(store, Store)}
+        asyncio.run(_opened(list(stores.values()), lambda: test(self, **fixtures)))
+
+    return run
+
+
+async def _opened(stores: list[Store], test: Callable[[], Awaitable[None]]) -> None:
+    try:
+        for store in stores:
+            await store.open(migrate=True)
+        await test()
+    finally:
+        for store in reversed(stores):
+            await store.close()

@@ -1,0 +1,35 @@
+"""Commands in processes of their own, in one folder, without anybody's configuration."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SECONDS_MAX = 60
+
+
+class Shell:
+    """Runs commands of runfold in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {k: v for k, v in os.environ.items() if k != "RUNFOLD_URL"}
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "runfold", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a process of its own to its end."""
+        with self.spawn(*arguments) as process:
+            stdout, stderr = process.communicate(timeout=SECONDS_MAX)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)

@@ -1,0 +1,1 @@
+"""Tests of what connects Runfold to other libraries."""

@@ -1,0 +1,403 @@
+"""Failing, cancelling and draining: one end, and everything in order before it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flow.building import after, failed, flow, step
+from flow.driver import BROKEN, Driver
+from runfold.flow.events import FlowDraining, FlowFailed, FlowStart, StepCancelled, StepScheduled
+from runfold.flow.work import Gate
+
+TWO = flow(step("start", emits="go"), step("a", "go"), step("b", "go"), step("c", after("b")))
+
+
+def leased(definition: object = TWO, *names: str) -> Driver:
+    driver = Driver(definition)  # type: ignore[arg-type]
+    driver.do("start", 1, "go")
+    for name in names or ("a", "b"):
+        driver.claim(name)
+    return driver
+
+
+def broken(driver: Driver, name: str = "a") -> Driver:
+    driver.fail(name, error=BROKEN)
+    driver.settle()
+    return driver
+
+
+def test_an_unhandled_failure_stops_the_run_and_names_the_step() -> None:
+    driver = broken(leased())
+    assert driver.run.status == "failing"
+    assert driver.gate == Gate.CLOSED
+    driver.complete("b", result=1)
+    driver.settle()
+    end = driver.history[-1].event
+    assert isinstance(end, FlowFailed)
+    assert (end.failed_step, end.error) == ("a", BROKEN)
+    assert driver.scheduled("c") == 0
+
+
+def test_what_completes_while_it_drains_stays_completed() -> None:
+    driver = broken(leased())
+    driver.complete("b")
+    driver.settle()
+    assert [act.status for act in driver.run.steps] == ["completed", "failed", "completed"]
+
+
+def test_what_errs_while_it_drains_is_cancelled_and_never_retried() -> None:
+    driver = broken(leased())
+    driver.fail("b")
+    driver.settle()
+    assert driver.topics()[-3:] == ["step.errored", "step.cancelled", "flow.failed"]
+
+
+@pytest.mark.parametrize("way", ["stall", "release"])
+def test_what_is_lost_while_it_drains_is_cancelled(way: str) -> None:
+    driver = broken(leased())
+    getattr(driver, way)("b")
+    driver.settle()
+    assert driver.run.status == "failed"
+    assert "step.retry" not in driver.topics()
+
+
+def test_what_is_queued_never_runs() -> None:
+    driver = broken(leased(TWO, "a"))
+    assert driver.topics()[-3:] == ["step.failed", "step.cancelled", "flow.failed"]
+    assert driver.jobs == {}
+
+
+def test_finish_lets_the_others_go_on_and_then_fails() -> None:
+    driver = broken(leased(TWO.model_copy(update={"failure": "finish"})))
+    driver.complete("b")
+    driver.settle()
+    assert driver.scheduled("c") == 1
+    driver.do("c")
+    end = driver.history[-1].event
+    assert isinstance(end, FlowFailed)
+    assert end.failed_step == "a"
+
+
+def test_ignore_lets_the_run_complete() -> None:
+    driver = broken(leased(TWO.model_copy(update={"failure": "ignore"})))
+    driver.complete("b")
+    driver.settle()
+    driver.do("c", 1, result="c")
+    assert driver.run.status == "completed"
+    assert driver.run.result == {"c": "c"}
+
+
+HANDLED = flow(
+    step("start", emits="go"), step("a", "go"), step("mend", failed("a"), emits="go"), step("z")
+    .model_copy(update={"subscription": step("", after("mend")).subscription}),
+)  # fmt: skip
+
+
+def test_a_handled_failure_does_not_fail_the_run() -> None:
+    driver = broken(leased(HANDLED, "a"))
+    driver.do("mend")
+    driver.do("z")
+    assert driver.run.status == "completed"
+
+
+def test_a_failing_handler_is_unhandled() -> None:
+    driver = broken(leased(HANDLED, "a"))
+    driver.claim("mend")
+    broken(driver, "mend")
+    assert driver.run.status == "failed"
+    assert driver.run.failed_step == "mend"
+
+
+# Cancel --------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_run_ends_once_its_attempts_have() -> None:
+    driver = leased(TWO, "a")
+    assert driver.cancel("no longer needed")
+    assert driver.run.status == "cancelling"
+    driver.settle()
+    assert driver.run.status == "cancelling"
+    driver.complete("a")
+    driver.settle()
+    end = driver.history[-1].event
+    assert (end.TOPIC, end.reason) == ("flow.cancelled", "no longer needed")
+
+
+def test_cancel_of_a_run_that_drains_or_has_ended_is_refused() -> None:
+    driver = leased()
+    assert driver.cancel()
+    before = len(driver.history)
+    assert not driver.cancel()
+    assert len(driver.history) == before
+
+
+def test_a_queued_run_is_cancelled_without_ever_running() -> None:
+    driver = Driver(TWO)
+    driver.cancel()
+    driver.settle()
+    assert driver.topics()[2:] == ["flow.cancel_requested", "step.cancelled", "flow.cancelled"]
+
+
+def test_an_attempt_that_fails_after_the_cancel_is_not_retried() -> None:
+    driver = leased(TWO, "a")
+    driver.cancel()
+    driver.fail("a")
+    driver.settle()
+    assert "step.retry" not in driver.topics()
+    assert driver.topics().count("flow.cancelled") == 1
+
+
+def test_a_retry_that_waits_for_its_time_is_dropped() -> None:
+    driver = leased(TWO, "a", "b")
+    driver.complete("b")
+    driver.fail("a")
+    driver.settle()
+    assert driver.timers
+    driver.cancel()
+    driver.settle()
+    driver.complete("c") if driver.leased else None
+    assert driver.timers == []
+    assert driver.run.status == "cancelled"
+
+
+def test_an_attempt_undecided_when_the_cancel_comes_is_cancelled() -> None:
+    driver = leased(TWO, "a", "b")
+    driver.complete("b")
+    driver.fail("a", error=BROKEN)
+    driver.cancel()
+    driver.settle()
+    assert driver.run.status == "cancelled"
+    assert "step.failed" not in driver.topics()
+
+
+def test_grace_starts_once_and_only_for_what_is_leased() -> None:
+    driver = leased()
+    driver.cancel()
+    driver.settle()
+    driver.settle()
+    assert [row.kind for _, row in driver.timers] == ["grace"]
+    assert len(driver.found(FlowDraining)) == 1
+
+
+def test_after_grace_the_leases_are_taken() -> None:
+    driver = leased()
+    driver.cancel()
+    driver.settle()
+    driver.wait(30)
+    driver.settle()
+    assert driver.leased == {}
+    assert len(driver.found(StepCancelled)) == 2
+    assert driver.run.status == "cancelled"
+
+
+def test_nothing_leased_needs_no_grace() -> None:
+    driver = Driver(TWO)
+    driver.do("start", 1, "go")
+    driver.cancel()
+    driver.settle()
+    assert driver.found(FlowDraining) == []
+    assert driver.timers == []
+
+
+def test_a_large_drain_goes_in_bounded_batches() -> None:
+    driver = Driver(flow(step("start", emits="go"), step("a", "go")))
+    driver.do("start", 1, *["go"] * 25)
+    driver.cancel()
+    driver.settle(limit=10)
+    assert [len(decision.drafts) for decision in driver.decisions[-4:]] == [10, 10, 5, 1]
+
+
+# Deadline ------------------------------------------------------------------------------------
+
+LATE = TWO.model_copy(update={"deadline": 60.0})
+
+
+def test_a_run_that_is_too_late_fails() -> None:
+    driver = leased(LATE, "a")
+    driver.wait(60)
+    driver.settle()
+    assert driver.run.status == "failing"
+    driver.complete("a")
+    driver.settle()
+    end = driver.history[-1].event
+    assert isinstance(end, FlowFailed)
+    assert end.error.code == "DEADLINE_EXCEEDED"
+
+
+def test_a_deadline_does_not_turn_a_cancelled_run_into_a_failed_one() -> None:
+    driver = leased(LATE)
+    driver.cancel()
+    driver.wait(60)
+    driver.settle()
+    driver.wait(30)
+    driver.settle()
+    assert driver.run.status == "cancelled"
+
+
+def test_a_run_that_ended_has_no_deadline() -> None:
+    driver = Driver(flow(step("start"), deadline=60))
+    driver.do("start")
+    driver.wait(60)
+    assert driver.run.status == "completed"
+
+
+# Pause ---------------------------------------------------------------------------------------
+
+
+def test_decisions_go_on_while_the_run_is_paused() -> None:
+    driver = leased(TWO, "b")
+    driver.pause()
+    assert driver.run.status == "paused"
+    driver.complete("b")
+    driver.settle()
+    assert driver.scheduled("c") == 1
+    assert driver.ready() == []
+    driver.resume()
+    assert driver.run.status == "running"
+    assert ("c", 1) in driver.ready()
+
+
+def test_a_paused_run_can_be_cancelled() -> None:
+    driver = leased(TWO, "a")
+    driver.pause()
+    assert driver.cancel()
+    driver.complete("a")
+    driver.settle()
+    assert driver.run.status == "cancelled"
+
+
+def test_a_paused_run_in_which_all_is_done_completes() -> None:
+    driver = Driver(flow(step("start")))
+    driver.claim("start")
+    driver.pause()
+    driver.complete("start")
+    driver.settle()
+    assert driver.run.status == "completed"
+
+
+# Compensation --------------------------------------------------------------------------------
+
+SAGA = flow(
+    step("start", emits="one"),
+    step("one", "one", emits="two", compensated=True),
+    step("two", "two", emits="three", compensated=True, retry=2),
+    step("three", "three"),
+)
+
+
+def failing_saga(**update: object) -> Driver:
+    driver = Driver(SAGA.model_copy(update=update))
+    driver.do("start", 1, "one")
+    driver.do("one", 1, "two", result="first")
+    driver.do("two", 1, "three", result="second")
+    driver.claim("three")
+    return driver
+
+
+@pytest.mark.parametrize("failure", ["stop", "finish"])
+def test_compensations_run_last_first_one_after_another(failure: str) -> None:
+    driver = broken(failing_saga(failure=failure), "three")
+    assert list(driver.jobs) == [("two.compensate", 1)]
+    assert driver.gate == Gate.COMPENSATING
+    assert driver.do("two.compensate") == "second"
+    assert driver.do("one.compensate") == "first"
+    end = driver.history[-1].event
+    assert isinstance(end, FlowFailed)
+    assert (end.failed_step, end.error) == ("three", BROKEN)
+
+
+def test_a_cancelled_run_is_compensated() -> None:
+    driver = failing_saga()
+    driver.cancel()
+    driver.complete("three")
+    driver.settle()
+    driver.do("two.compensate")
+    driver.do("one.compensate")
+    assert driver.run.status == "cancelled"
+
+
+def test_a_completed_run_is_not_compensated() -> None:
+    driver = failing_saga()
+    driver.complete("three")
+    driver.settle()
+    assert driver.run.status == "completed"
+    assert driver.scheduled("one.compensate") == 0
+
+
+def test_what_completes_while_it_drains_is_compensated_too() -> None:
+    driver = Driver(SAGA)
+    driver.do("start", 1, "one")
+    driver.claim("one")
+    driver.cancel()
+    driver.complete("one", 1, "two", result="late")
+    driver.settle()
+    assert driver.do("one.compensate") == "late"
+    assert driver.run.status == "cancelled"
+
+
+def test_a_compensation_is_retried_like_its_step() -> None:
+    driver = broken(failing_saga(), "three")
+    driver.claim("two.compensate")
+    driver.fail("two.compensate")
+    driver.settle()
+    driver.wait(60)
+    assert driver.claim("two.compensate").attempt == 2
+    driver.stall("two.compensate")
+    driver.settle()
+    failure = driver.history[-2].event
+    assert (failure.TOPIC, failure.error.code) == ("step.failed", "COMPENSATION_FAILED")
+    assert list(driver.jobs) == [("one.compensate", 1)]
+    driver.do("one.compensate")
+    assert driver.history[-1].event.error == BROKEN
+
+
+def test_every_activation_has_a_compensation_of_its_own() -> None:
+    driver = Driver(flow(step("start", emits="x"), step("a", "x", compensated=True)))
+    driver.do("start", 1, "x", "x", "x")
+    driver.do("a", 2, result="second")
+    driver.do("a", 1, result="first")
+    driver.cancel()
+    driver.settle()
+    assert driver.do("a.compensate", 1) == "first"
+    assert driver.do("a.compensate", 2) == "second"
+    names = [recorded.event.name for recorded in driver.found(StepScheduled)]  # type: ignore[attr-defined]
+    assert len(set(names)) == len(names)
+    assert driver.run.status == "cancelled"
+
+
+# Bounds --------------------------------------------------------------------------------------
+
+
+def test_an_endless_loop_ends_at_activations_max() -> None:
+    driver = Driver(
+        flow(step("start", emits="x"), step("a", "x", emits="x"), activations_max=5)
+    )
+    driver.do("start", 1, "x")
+    for number in (1, 2, 3, 4):
+        driver.do("a", number, "x")
+    end = driver.history[-1].event
+    assert isinstance(end, FlowFailed)
+    assert (end.error.code, end.failed_step) == ("ACTIVATIONS_EXCEEDED", "a")
+    assert driver.scheduled("a") == 4
+
+
+def test_the_limit_on_activations_admits_what_fits() -> None:
+    driver = Driver(flow(step("start", emits="x"), step("a", "x"), activations_max=3))
+    driver.do("start", 1, "x", "x", "x")
+    assert driver.scheduled("a") == 2
+    assert driver.run.status == "failed"
+
+
+def test_an_end_expects_the_version_that_was_seen() -> None:
+    driver = Driver(flow(step("start")))
+    driver.do("start")
+    assert driver.decisions[-1].expected_version == len(driver.history) - 1
+    assert len(driver.decisions[-1].drafts) == 1
+
+
+def test_a_run_may_be_cancelled_before_it_was_due() -> None:
+    driver = Driver(TWO, FlowStart(run_id="r", flow="f", definition="h", delay=60.0))
+    driver.cancel()
+    driver.settle()
+    assert driver.timers == []
+    assert driver.run.status == "cancelled"

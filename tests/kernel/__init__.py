@@ -1,0 +1,1 @@
+"""Events, registry and upcasting."""

@@ -1,0 +1,1 @@
+"""Tests that need several processes: kills, takeovers, one SQLite file for all."""

@@ -1,0 +1,1 @@
+"""The moving parts, one turn at a time."""

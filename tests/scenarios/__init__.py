@@ -1,0 +1,1 @@
+"""What must be true of flows and jobs, on every store."""

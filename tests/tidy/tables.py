@@ -1,0 +1,146 @@
+"""What the tidy checks allow, and why: change a rule of the house here.
+
+Paths are relative to the repository, with ``*`` and ``**`` as in a shell.
+"""
+
+PURE = ("kernel", "flow", "projections")
+"""Layers without time, chance, waiting or I/O."""
+
+_PURE_AND_ERRORS = {"kernel", "flow", "projections", "errors"}
+_INWARD = _PURE_AND_ERRORS | {"ports", "settings"}
+
+LAYERS: dict[str, set[str]] = {
+    # layer: the layers that it may import, itself aside ("facade" is `runfold` itself)
+    "errors": set(),
+    "settings": {"errors"},
+    "kernel": {"errors"},
+    "flow": {"kernel", "errors"},
+    "projections": {"kernel", "flow", "errors"},
+    "ports": _PURE_AND_ERRORS | {"settings"},
+    "runtime": {"kernel", "flow", "ports", "errors", "settings"},
+    "store": _INWARD,
+    "server": _INWARD | {"runtime"},
+    "cli": _INWARD | {"runtime", "app", "facade"},
+    "contrib": _INWARD | {"runtime", "store", "app", "facade"},
+    "testing": _INWARD | {"runtime", "store", "app", "facade"},
+    "app": _INWARD | {"runtime", "store", "server", "contrib"},
+    "facade": _INWARD | {"runtime", "store", "server", "contrib", "app"},
+    "__main__": {"cli"},
+}
+
+_SQL = ("src/runfold/store/sql/**", "migrations/**")
+_WIRE = (
+    "src/runfold/store/codec.py",
+    "src/runfold/store/wire*.py",
+    "src/runfold/contrib/**",
+)
+
+HOMES: dict[str, tuple[str, ...]] = {
+    # third party (and sqlite3): where it may be imported; what is not listed has no home
+    "pydantic": ("**",),
+    "pydantic_core": ("**",),
+    "annotated_types": ("**",),
+    "typing_extensions": ("**",),
+    "alembic": _SQL,
+    "sqlalchemy": _SQL,
+    "sqlite3": _SQL,
+    "asyncpg": ("src/runfold/store/sql/**",),
+    "psycopg": ("src/runfold/store/sql/**",),
+    "eventsourcing": _WIRE,
+    "opentelemetry": ("src/runfold/contrib/**",),
+    "structlog": ("src/runfold/contrib/**",),
+    "django": ("src/runfold/contrib/**",),
+    "hypothesis": ("src/runfold/testing/**",),
+    "pytest": ("src/runfold/testing/**",),
+    "click": ("src/runfold/cli/**",),
+    "rich": ("src/runfold/cli/**",),
+}
+
+ONE_FILE = ("asyncpg",)
+"""Third parties that exactly one file may import."""
+
+IMPURE_IMPORTS: dict[str, str] = {
+    # module: what it would bring into a pure layer
+    "time": "a clock",
+    "random": "chance",
+    "secrets": "chance",
+    "os": "the machine",
+    "sys": "the machine",
+    "platform": "the machine",
+    "logging": "I/O",
+    "io": "I/O",
+    "pathlib": "I/O",
+    "shutil": "I/O",
+    "tempfile": "I/O",
+    "socket": "I/O",
+    "ssl": "I/O",
+    "http": "I/O",
+    "urllib": "I/O",
+    "subprocess": "I/O",
+    "sqlite3": "I/O",
+    "sqlalchemy": "I/O",
+    "alembic": "I/O",
+    "asyncpg": "I/O",
+    "psycopg": "I/O",
+    "eventsourcing": "somebody else's model",
+    "asyncio": "waiting",
+    "threading": "waiting",
+    "multiprocessing": "waiting",
+    "concurrent": "waiting",
+    "queue": "waiting",
+    "signal": "waiting",
+    "contextvars": "state outside of the arguments",
+}
+
+IMPURE_NAMES: dict[str, str] = {
+    # name imported, or attribute called
+    "now": "a clock",
+    "utcnow": "a clock",
+    "today": "a clock",
+    "monotonic": "a clock",
+    "perf_counter": "a clock",
+    "uuid1": "chance",
+    "uuid4": "chance",
+    "uuid7": "chance",
+    "urandom": "chance",
+}
+
+IMPURE_BUILTINS: dict[str, str] = {
+    "open": "I/O",
+    "print": "I/O",
+    "input": "I/O",
+    "breakpoint": "I/O",
+}
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+LINE_COLUMNS_MAX = 100
+NESTING_MAX = 4
+POSITIONAL_MAX = 7
+PUBLIC_NAMES_MAX = 12
+
+MANY_NAMES: dict[str, str] = {
+    # files that may have more public names than PUBLIC_NAMES_MAX
+    "**/__init__.py": "the front of a package",
+    "src/runfold/errors.py": "all errors on one page",
+    "**/events*.py": "event types, one small class each",
+}
+
+BANNED_MODULES = ("util", "utils", "helper", "helpers", "manager", "managers", "common", "misc")
+
+CREATE_TASK: dict[str, str] = {
+    "src/runfold/runtime/service.py": "the only place that starts tasks, and waits for them",
+}
+
+BROAD_EXCEPT: dict[str, str] = {
+    # files that may catch Exception without raising it again
+    "src/runfold/runtime/executor.py": "a handler of the user's may raise anything",
+    "src/runfold/runtime/appender.py": "a committer that dies must fail all its waiters",
+    "src/runfold/runtime/projector.py": "a poison event stops one projection and nothing else",
+    "src/runfold/runtime/service.py": "a loop is restarted, with what it raised in the log",
+}
+
+FOREVER: dict[str, str] = {
+    # files that may loop without a bound
+    "src/runfold/runtime/service.py": "runs turns until it is told to stop",
+}

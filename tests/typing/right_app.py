@@ -1,0 +1,24 @@
+"""Programs that are right, from the caller's side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models import Note, Raw, Report
+from right import bare, fetch, flow, send, tick
+from runfold import Run, Runfold
+from typing_extensions import assert_type
+
+
+async def main(rf: Runfold) -> None:
+    run = await rf.start(flow, Raw(rows=[1]), key="k", tags=["a"], delay=5, priority=9)
+    assert_type(run, Run[Report])
+    assert_type(await run.result(timeout=10), Report)
+    assert_type(await (await rf.start(send, Note("x"))).result(), Report)
+    assert_type(await (await rf.start(fetch, Note("x"))).result(), list[int])
+    assert_type(await rf.start(bare, {"any": "thing"}), Run[Any])
+    assert_type(await rf.start("by-name", {"any": "thing"}), Run[Any])
+    await rf.start(tick)
+    await rf.start(bare)
+    text: str = (await run.result()).text
+    print(text)
