@@ -49,7 +49,7 @@ def _measured(
         with maker() as there:
             rounds.append(asyncio.run(measure(there, asked.scale)))
     return [
-        Result(name, place, figure, [round[figure] for round in rounds]) for figure in rounds[0]
+        Result(name, place, figure, [figures[figure] for figures in rounds]) for figure in rounds[0]
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from benchmarks.places import Place
@@ -26,8 +25,10 @@ async def measure(place: Place, scale: float) -> dict[str, float]:
     began = time.perf_counter()
     async with rf.serve({"dispatcher"}):
         node = rf._node
+        seen = node.bell.count
         while not await _decided(node, head + runs * DECISIONS):
-            await asyncio.sleep(0.002)
+            await node.bell.wait(seen, 0.02)
+            seen = node.bell.count
         took = time.perf_counter() - began
     return {"dispatch": runs * DECISIONS / took}
 

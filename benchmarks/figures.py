@@ -39,9 +39,11 @@ FIGURES: dict[str, Figure] = {
     "read, decode and fold": Figure("ms", rising=False, bars=_everywhere(1.0)),
     "dispatch": Figure("decisions/s"),
     "jobs: drain": Figure("jobs/s", bars={"postgresql": 5_000}),
+    "jobs: drain, processor": Figure("us/job", rising=False),
     "jobs: start, 8 concurrent": Figure("starts/s", bars=_everywhere(3_000)),
     "jobs: start_many": Figure("starts/s", bars=_everywhere(15_000)),
     "flows": Figure("flows/s", bars={"postgresql": 800, "sqlite-full": 1_000}),
+    "flows: processor": Figure("us/flow", rising=False),
     "submit to start, p50": Figure("ms", rising=False, bars={"postgresql": 4}),
     "submit to start, p99": Figure("ms", rising=False, bars={"postgresql": 12}),
     "idle flow, p50": Figure(

@@ -14,8 +14,9 @@ from itertools import count
 
 import psycopg
 import pytest
-from postgres_server import running_server
 from sqlalchemy.engine import make_url
+
+from postgres_server import running_server
 
 
 class Server:

@@ -141,7 +141,7 @@ def _create_events() -> None:
         _column("blob", sa.LargeBinary(), "hash of the encoded event in blobs", null=True),
         _column("chain", sa.LargeBinary(), "reserved: hash over the stream up to here", null=True),
         sa.PrimaryKeyConstraint("log_id", "position", name="events_pk"),
-        sa.UniqueConstraint("log_id", "stream", "version", name="events_version"),
+        sa.UniqueConstraint("stream", "log_id", "version", name="events_version"),
         comment="The log: append-only, the only truth.",
         sqlite_with_rowid=False,
         schema=_schema(),

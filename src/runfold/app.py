@@ -12,22 +12,22 @@ from typing import Any, Self, TypeVar, overload
 from uuid import UUID
 
 from runfold.client.catalog import Catalog, Resolved
+from runfold.client.engine import Engine
+from runfold.client.options import inbox_body, start_fields
 from runfold.client.run import Enlisted, Run
+from runfold.client.sync import SyncRunfold
+from runfold.client.views import Runs
 from runfold.define.flow import Flow
 from runfold.define.queue import Queue
 from runfold.define.target import Target
 from runfold.define.values import ANY
-from runfold.client.engine import Engine
-from runfold.errors import InvalidSettings, RunNotFound, RunfoldError
-from runfold.client.options import inbox_body, start_fields
+from runfold.errors import InvalidSettings, RunfoldError, RunNotFound
 from runfold.ports import Clock, Codec, Ids, LogIdentity, Store
 from runfold.runtime.node import ROLES, Node, Work
 from runfold.settings import Settings, Span, seconds
 from runfold.store import open_store
 from runfold.store.codec import JsonCodec
-from runfold.client.sync import SyncRunfold
 from runfold.system import RandomIds, SystemClock
-from runfold.client.views import Runs
 from runfold.wire import LogEvent
 
 In = TypeVar("In")
@@ -63,7 +63,9 @@ class Runfold:
         if url is None:
             url = os.environ.get("RUNFOLD_URL") or "sqlite:///runfold.db"
         self._store: Store = (
-            open_store(url, self.settings, namespace) if isinstance(url, str) else url
+            open_store(url, self.settings, namespace)
+            if isinstance(url, str)
+            else url.attach(namespace)
         )
         self._catalog = Catalog(flows, queues, discover)
         self._lifespan = lifespan

@@ -105,9 +105,7 @@ class PermanentError(Exception):
 class RetryableError(Exception):
     """Raised by a handler: try again, at ``retry_at`` or ``retry_after`` seconds if given."""
 
-    def __init__(
-        self, message: str = "", retry_at: Any = None, retry_after: Any = None
-    ) -> None:
+    def __init__(self, message: str = "", retry_at: Any = None, retry_after: Any = None) -> None:
         super().__init__(message)
         self.retry_at, self.retry_after = retry_at, retry_after
 

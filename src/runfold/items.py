@@ -253,5 +253,3 @@ class InboxRow(NamedTuple):
     run_id: bytes
     body: str
     """JSON: ``{"target", "input", "key"?, "tags"?, "definition"?, ...}``."""
-
-

@@ -83,9 +83,7 @@ class EventLog(Protocol):
         """Record the batch in one transaction. Raises ``StoreUnavailable`` when unknown."""
         ...
 
-    async def read(
-        self, *, after: int, limit: int, upto: int | None = None
-    ) -> list[Stored]:
+    async def read(self, *, after: int, limit: int, upto: int | None = None) -> list[Stored]:
         """Return at most ``limit`` events above ``after`` in order of position, no hole."""
         ...
 
@@ -99,9 +97,7 @@ class EventLog(Protocol):
         """Return the version of the stream's last event, 0 when there is no such stream."""
         ...
 
-    async def read_versions(
-        self, wanted: Sequence[tuple[int, int]]
-    ) -> list[Stored]:
+    async def read_versions(self, wanted: Sequence[tuple[int, int]]) -> list[Stored]:
         """Return the events at these (stream, version) places, in any order."""
         ...
 
@@ -117,9 +113,7 @@ class EventLog(Protocol):
         """Return what these stream numbers stand for."""
         ...
 
-    async def runs(
-        self, *, flow: str | None, before: int | None, limit: int
-    ) -> list[int]:
+    async def runs(self, *, flow: str | None, before: int | None, limit: int) -> list[int]:
         """Return stream numbers of runs, newest first, below ``before``."""
         ...
 
@@ -178,9 +172,7 @@ class Members(Protocol):
         """Forget a process; what it still leases is stalled from now on."""
         ...
 
-    async def lead(
-        self, token: int, ttl: float, *, now: datetime | None = None
-    ) -> bool:
+    async def lead(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
         """Take or keep the log's dispatcher lease; False while another token holds it.
 
         Under the log's lock: a takeover is ordered with everything that its token guards.
@@ -249,14 +241,16 @@ class Doorbell(Protocol):
 
 
 @runtime_checkable
-class Store(
-    EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Protocol
-):
+class Store(EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Protocol):
     """Everything together, for one namespace."""
 
     identity: LogIdentity
     in_process: bool
     """True when no other process can see this store (memory)."""
+
+    def attach(self, namespace: str) -> Store:
+        """Return a store of ``namespace`` in the same database; itself when it is its own."""
+        ...
 
     async def open(self, *, migrate: bool = False) -> None:
         """Connect and check or set up the schema. Raises ``SchemaOutdated``."""

@@ -58,7 +58,8 @@ def log_event(recorded: Recorded, name: Name) -> LogEvent:
     if recorded.key is not None:
         data["key"] = recorded.key
     if run_id and step and isinstance(event, StepStarted):
-        data["jobId"] = job_id(run_id, step, number)
+        standalone = name.flow == f"{event.queue}/{step}"
+        data["jobId"] = job_id(run_id, step, number, standalone=standalone)
     of_attempt = run_id and step and recorded.attempt is not None
     return LogEvent(
         recorded.position, recorded.ts, event.TOPIC, recorded.version,
@@ -128,6 +129,7 @@ def run_state(run: Run, now: datetime | None) -> RunState:
     """Return what the fold ``run`` says, with values of its state that live at ``now``."""
     definition, entry = run.definition, run.definition.entry
     policy = run.retry or {}
+    standalone = definition.name == f"{entry.queue}/{entry.name}"
     return RunState(
         id=run.id,
         name=run.flow,
@@ -138,7 +140,7 @@ def run_state(run: Run, now: datetime | None) -> RunState:
         steps=[
             StepState(
                 one.step, one.number, one.status, one.attempt,
-                job_id(run.id, one.step, one.number), _error(one.error),
+                job_id(run.id, one.step, one.number, standalone=standalone), _error(one.error),
                 one.started_at, one.ended_at,
             )
             for one in run.steps

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from cli.shell import Shell
 
+from cli.shell import Shell
 from runfold.cli import main
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -17,7 +18,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 @pytest.fixture
-def runfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def runfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Call a command inside this process, in a fresh folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RUNFOLD_URL", raising=False)
@@ -25,4 +26,4 @@ def runfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]
     def call(*arguments: str, given: str | None = None) -> Result:
         return CliRunner().invoke(main, arguments, input=given, prog_name="runfold")
 
-    yield call
+    return call

@@ -107,8 +107,8 @@ def test_a_state_is_shown_at_a_moment(runfold: Call, past: list[str]) -> None:
 
 
 def test_events_are_printed_in_order(runfold: Call, past: list[str]) -> None:
-    events = [json.loads(line) for line in
-              runfold("runs", "events", past[0], "--follow", "--json").stdout.splitlines()]  # fmt: skip
+    printed = runfold("runs", "events", past[0], "--follow", "--json").stdout
+    events = [json.loads(line) for line in printed.splitlines()]
     assert [event["version"] for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["type"], events[-1]["type"]) == ("flow.start", "flow.completed")
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from runfold.store.sql.attached_log import open_database
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from eventsourcing.persistence import Tracking
 from eventsourcing.tests.projection import EventCountersView
-from runfold.contrib.eventsourcing import RunfoldTrackingRecorder
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, update
+
+from runfold.contrib.eventsourcing import RunfoldTrackingRecorder
 
 METADATA = MetaData()
 COUNTERS = Table(

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.utils import Environment
+
 from runfold.contrib.eventsourcing import RunfoldFactory
 
 MODULE = "runfold.contrib.eventsourcing"
@@ -65,6 +66,13 @@ class OnPostgres(Attached):
 
     __test__ = True
     database = "postgres_url"
+
+
+class OnEmptyPostgres(Attached):
+    """Runs a suite on PostgreSQL without a schema, to which it may add its own tables."""
+
+    __test__ = True
+    database = "empty_postgres_url"
 
 
 class WithTextIds:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from eventsourcing.application import Application
+from typing import ClassVar
+
+import pytest
 from eventsourcing.tests import application, projection
 from eventsourcing.tests.projection import EventCountersView
 
 from contrib.counters import EventCounters
-from contrib.suites import Attached, OnPostgres, OnSqlite
+from contrib.suites import Attached, OnEmptyPostgres, OnPostgres, OnSqlite
 
 
 class Example(Attached, application.ExampleApplicationTestCase):
     expected_factory_topic = "runfold.contrib.eventsourcing.factory:RunfoldFactory"
 
 
+@pytest.mark.filterwarnings("default:.* is deprecated")  # One of them counts the warnings.
 class Applications(Attached, application.ApplicationTestCase): ...
 
 
@@ -33,7 +36,7 @@ class TaggedProjection(Attached, projection.TaggedDecisionCountersProjectionTest
     """The view is ours. The DCB Application is not: see ``docs/how-to/eventsourcing.md``."""
 
     view_class = EventCounters
-    env = {
+    env: ClassVar[dict[str, str]] = {
         "DCBAPPLICATION_PERSISTENCE_MODULE": "eventsourcing.dcb.popo",
         "MAPPER_TOPIC": "eventsourcing.dcb.msgpack:MessagePackMapper",
     }
@@ -54,13 +57,13 @@ class TestApplicationsOnPostgres(OnPostgres, Applications): ...
 class TestViewOnSqlite(OnSqlite, View): ...
 
 
-class TestViewOnPostgres(OnPostgres, View): ...
+class TestViewOnPostgres(OnEmptyPostgres, View): ...
 
 
 class TestAggregateProjectionOnSqlite(OnSqlite, AggregateProjection): ...
 
 
-class TestAggregateProjectionOnPostgres(OnPostgres, AggregateProjection): ...
+class TestAggregateProjectionOnPostgres(OnEmptyPostgres, AggregateProjection): ...
 
 
 class TestEventSourcedOnSqlite(OnSqlite, EventSourced): ...
@@ -72,4 +75,4 @@ class TestEventSourcedOnPostgres(OnPostgres, EventSourced): ...
 class TestTaggedProjectionOnSqlite(OnSqlite, TaggedProjection): ...
 
 
-class TestTaggedProjectionOnPostgres(OnPostgres, TaggedProjection): ...
+class TestTaggedProjectionOnPostgres(OnEmptyPostgres, TaggedProjection): ...

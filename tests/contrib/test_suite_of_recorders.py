@@ -6,6 +6,8 @@ from typing import Any
 
 from eventsourcing.persistence import AggregateRecorder, ProcessRecorder, TrackingRecorder
 from eventsourcing.tests import persistence as shipped
+
+from contrib.suites import Attached, OnMemory, OnPostgres, OnSqlite, WithTextIds
 from runfold.contrib.eventsourcing import (
     RunfoldAggregateRecorder,
     RunfoldApplicationRecorder,
@@ -13,8 +15,6 @@ from runfold.contrib.eventsourcing import (
     RunfoldProcessRecorder,
     RunfoldTrackingRecorder,
 )
-
-from contrib.suites import Attached, OnMemory, OnPostgres, OnSqlite, WithTextIds
 
 
 class Aggregates(Attached, shipped.AggregateRecorderTestCase):

@@ -82,8 +82,10 @@ class Driver:
 
     def _place(self, row: Ready) -> None:
         if row.kind is None:
-            assert (row.step, row.activation) not in {*self.jobs, *self.leased}
-            self.jobs[row.step, row.activation] = row
+            place = (row.step, row.activation)
+            assert place not in self.jobs
+            assert place not in self.leased
+            self.jobs[place] = row
         else:
             due = row.due_at or self.now + timedelta(seconds=row.delay or 0)
             self.timers.append((due, row))
@@ -236,19 +238,20 @@ def play(
     for _ in range(STEPS_MAX):
         if driver.ended:
             return driver
-        actions: list[Callable[[], Any]] = []
-        for place in driver.ready():
-            actions.append(lambda place=place: works.update({place: driver.claim(*place)}))
-        for place in driver.leased:
-            actions.append(lambda place=place: _answer(driver, script, works[place], rng, chaos))
-        for _, row in driver.timers:
-            if row.kind == "retry":
-                actions.append(lambda row=row: driver.fire(row))
-        if decide(driver.run):
-            actions.append(lambda: driver.decide(limit=rng.choice((1, 2, limit))))
-        if not actions:
+        retries = [row for _, row in driver.timers if row.kind == "retry"]
+        ready = driver.ready()
+        ways = [("claim", ready), ("answer", list(driver.leased)), ("fire", retries)]
+        moves = [(what, choices) for what, choices in ways if choices]
+        what, choices = rng.choice([*moves, ("decide", [None])])
+        chosen: Any = rng.choice(choices)
+        if what == "claim":
+            works[chosen] = driver.claim(*chosen)
+        elif what == "answer":
+            _answer(driver, script, works[chosen], rng, chaos)
+        elif what == "fire":
+            driver.fire(chosen)
+        elif not driver.decide(limit=rng.choice((1, 2, limit))) and not moves:
             raise AssertionError(f"stranded: {driver.topics()}")
-        rng.choice(actions)()
     raise AssertionError("goes on for ever")
 
 
@@ -264,6 +267,4 @@ def _answer(driver: Driver, script: Script, work: Work, rng: random.Random, chao
         if outcome.error is not None:
             driver.fail(*place, error=outcome.error)
         else:
-            driver.complete(
-                *place, *outcome.emits, result=outcome.result, states=outcome.states
-            )
+            driver.complete(*place, *outcome.emits, result=outcome.result, states=outcome.states)

@@ -20,7 +20,8 @@ from runfold.flow.definition import FlowDefinition, RetryPolicy, Source, Subscri
 from runfold.flow.graph import validate
 from runfold.kernel.event import Recorded
 
-DEPTH_MAX = 5
+DEPTH_MAX = 3
+ACTIVATIONS_MAX = 60
 QUICK = RetryPolicy(base=0)
 
 
@@ -60,7 +61,7 @@ def definitions(
         steps.append(added)
         fresh = [*(on(event) for event in emits.split()), after(name), failed(name)]
         sources.extend(source for source in fresh if source not in sources)
-    return flow(*steps, failure=draw(st.sampled_from(failures)))
+    return flow(*steps, failure=draw(st.sampled_from(failures)), activations_max=ACTIVATIONS_MAX)
 
 
 def script(definition: FlowDefinition, seed: int, *, failing: bool = True) -> Script:

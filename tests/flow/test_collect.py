@@ -156,6 +156,37 @@ def test_a_loop_is_collected_in_the_order_of_its_turns() -> None:
     assert driver.claim("gather").input == [1, 2, 3, 4, 5]
 
 
+def test_a_loop_through_a_join_is_collected_in_the_order_of_its_turns() -> None:
+    definition = flow(
+        step("start", emits="again"),
+        step("a", "again", emits="x"),
+        step("b", "again", emits="y item"),
+        step("both", join("x", "y"), emits="again"),
+        step("gather", collect("item")),
+    )
+    driver = started(definition, "again")
+    for turn in range(1, 5):
+        driver.do("a", turn, "x")
+        driver.do("b", turn, "y", ("item", turn))
+        driver.do("both", turn, *(["again"] if turn < 4 else []))
+    assert driver.claim("gather").input == [1, 2, 3, 4]
+
+
+def test_a_long_and_a_short_way_keep_the_order_of_their_items() -> None:
+    definition = flow(
+        step("start", emits="item"),
+        step("look", "item", emits="done more"),
+        step("dig", "more", emits="done"),
+        step("gather", collect("done")),
+    )
+    driver = started(definition, *[("item", number) for number in (1, 2, 3)])
+    driver.do("look", 3, ("done", 3))
+    driver.do("look", 2, ("more", 2))
+    driver.do("look", 1, ("done", 1))
+    driver.do("dig", 1, ("done", 2))
+    assert driver.claim("gather").input == [1, 2, 3]
+
+
 def _mapped(work: Work) -> Outcome:
     if work.step == "start":
         return Outcome(emits=[("item", number) for number in range(6)])

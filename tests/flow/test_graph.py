@@ -82,9 +82,7 @@ def test_a_flow_that_works_has_no_fault() -> None:
         (flow(START, step("a", each())), ["'a'", "nothing fills"]),
     ],
 )
-def test_a_fault_names_the_step_and_the_cure(
-    definition: FlowDefinition, words: list[str]
-) -> None:
+def test_a_fault_names_the_step_and_the_cure(definition: FlowDefinition, words: list[str]) -> None:
     faults = validate(definition)
     assert bool(faults) == bool(words)
     assert not words or any(all(word in fault for word in words) for fault in faults)

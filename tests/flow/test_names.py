@@ -31,7 +31,7 @@ def test_the_entry_is_called_as_its_step_is() -> None:
 
 
 def test_an_activation_is_named_by_its_step_and_its_causes() -> None:
-    digest = hashlib.sha256(b"4:next7:start/0").hexdigest()[:12]
+    digest = hashlib.sha256(b"4:next7:start/0").hexdigest()[:16]
     assert activation_name("next", ("start/0",)) == f"next~{digest}"
 
 
@@ -138,19 +138,34 @@ def test_backoff_of_anything_is_a_span(odd: float) -> None:
 
 
 def test_the_past_of_a_link_are_its_causes_near_and_far() -> None:
-    first = Link(None, None, 0, 0)
-    second = Link(first, first, 1, 0)
-    aside = Link(first, first, 2, 0)
-    joined = Link(second, (second, aside), 3, 0)
+    first = Link(None, 0, 0)
+    second = Link(first, 1, 0)
+    aside = Link(first, 2, 0)
+    joined = Link((second, aside), 3, 0)
     assert is_past(first, joined)
     assert is_past(aside, joined)
     assert not is_past(aside, second)
     assert not is_past(joined, joined)
 
 
+def test_what_two_caused_comes_after_both() -> None:
+    first = Link(None, 0, 0)
+    left, right = Link(first, 1, 0), Link(first, 2, 0)
+    joined, aside = Link((left, right), 3, 0), Link(left, 4, 0)
+    links = {"joined": joined, "aside": aside, "right": right, "first": first, "left": left}
+    ordered = in_causal_order([(link, name) for name, link in links.items()])
+    assert ordered == ["first", "left", "aside", "right", "joined"]
+
+
+def test_what_an_activation_gave_comes_before_what_it_led_to() -> None:
+    first, item = Link(None, 0, 0), Link(None, 0, 1)
+    later = Link(first, 1, 0)
+    assert in_causal_order([(later, "later"), (item, "item")]) == ["item", "later"]
+
+
 def test_a_long_chain_is_searched_no_further_than_needed() -> None:
-    link = early = Link(None, None, 0, 0)
+    link = early = Link(None, 0, 0)
     for _ in range(50_000):
-        link = Link(link, link, 0, 0)
+        link = Link(link, 0, 0)
     assert is_past(early, link)
     assert in_causal_order([(link, "late"), (early, "early")]) == ["early", "late"]

@@ -8,6 +8,7 @@ import pytest
 
 from flow.building import flow, step
 from flow.driver import NOON, Driver
+from runfold.flow.definition import StepDefinition
 from runfold.flow.events import FlowStart, State, StepProgress
 from runfold.flow.run import new
 from runfold.flow.start import creation
@@ -24,9 +25,7 @@ def test_a_start_and_its_first_job_are_one_commit() -> None:
     drafts, rows = creation(start(), ONE)
     assert [draft.event.TOPIC for draft in drafts] == ["flow.start", "step.scheduled"]
     assert (drafts[1].step, drafts[1].activation, drafts[1].attempt) == ("start", 1, 1)
-    assert [(row.draft, row.kind, row.queue, row.priority) for row in rows] == [
-        (1, None, "cpu", 5)
-    ]
+    assert [(row.draft, row.kind, row.queue, row.priority) for row in rows] == [(1, None, "cpu", 5)]
 
 
 def test_a_delayed_start_waits_among_the_timers() -> None:
@@ -61,10 +60,27 @@ def test_a_deadline_is_a_timer_of_the_start(more: dict, delay: object, due_at: o
     assert (rows[-1].delay, rows[-1].due_at) == (delay, due_at)
 
 
-def test_the_priority_of_the_step_goes_before_that_of_the_run() -> None:
-    own = flow(step("start", priority=9))
-    assert creation(start(priority=2), own)[1][0].priority == 9
-    assert creation(start(priority=2), ONE)[1][0].priority == 2
+def priority(of_step: int | None, of_start: int | None, *more: StepDefinition) -> int:
+    definition = flow(step("start", priority=of_step, emits="x"), *more)
+    return creation(start(priority=of_start), definition)[1][0].priority
+
+
+@pytest.mark.parametrize(
+    ("of_step", "of_start", "expected"), [(9, 2, 9), (None, 2, 2), (9, None, 9), (None, None, 5)]
+)
+def test_the_priority_of_a_step_goes_before_that_of_its_run(
+    of_step: int | None, of_start: int | None, expected: int
+) -> None:
+    assert priority(of_step, of_start, step("next", "x")) == expected
+
+
+@pytest.mark.parametrize(
+    ("of_step", "of_start", "expected"), [(9, 2, 2), (None, 2, 2), (9, None, 9), (None, None, 5)]
+)
+def test_the_priority_of_a_start_goes_before_that_of_its_job(
+    of_step: int | None, of_start: int | None, expected: int
+) -> None:
+    assert priority(of_step, of_start) == expected
 
 
 def test_nothing_is_known_of_a_new_run() -> None:

@@ -54,7 +54,7 @@ def test_a_registry_finds_a_class_by_its_topic() -> None:
 
 
 def test_an_unknown_topic_is_an_error_that_names_it() -> None:
-    with pytest.raises(UnknownEvent, match="'lost'.*upgrade") as caught:
+    with pytest.raises(UnknownEvent, match=r"'lost'.*upgrade") as caught:
         Registry((Paid,))["lost"]
     assert caught.value.topic == "lost"
 

@@ -75,9 +75,7 @@ def test_processes_with_all_roles_are_killed_one_after_the_other(
             doomed = await asyncio.to_thread(members.start, "dispatcher,worker,timekeeper")
             runs = await rf.start_many("work", list(range(RUNS)))
             for _ in range(kills):
-                follower = await asyncio.to_thread(
-                    members.start, "dispatcher,worker,timekeeper"
-                )
+                follower = await asyncio.to_thread(members.start, "dispatcher,worker,timekeeper")
                 doomed.kill()
                 doomed = follower
             await check(rf, runs)

@@ -60,14 +60,10 @@ async def test_a_lost_answer_starts_a_run_once(node: Node, faults: Faulty) -> No
 
 
 @on_memory
-async def test_a_database_that_is_away_delays_and_loses_nothing(
-    node: Node, faults: Faulty
-) -> None:
+async def test_a_database_that_is_away_delays_and_loses_nothing(node: Node, faults: Faulty) -> None:
     stream = await start(node)
     faults.refuse = 3
-    outcomes = await asyncio.gather(
-        *(node.appender.submit(LINE, stream=stream) for _ in range(5))
-    )
+    outcomes = await asyncio.gather(*(node.appender.submit(LINE, stream=stream) for _ in range(5)))
     assert [outcome.refusal for outcome in outcomes] == [None] * 5
     assert (await topics(node, stream)).count("log") == 5
 

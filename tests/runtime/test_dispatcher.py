@@ -29,9 +29,7 @@ async def settle(one: Dispatcher) -> None:
 
 
 @on_memory
-async def test_a_completion_leads_to_the_next_step_and_the_end(
-    node: Node, faults: Faulty
-) -> None:
+async def test_a_completion_leads_to_the_next_step_and_the_end(node: Node, faults: Faulty) -> None:
     leader = dispatcher(node, 1)
     stream = await start(node)
     for _ in range(2):

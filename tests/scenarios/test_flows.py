@@ -527,9 +527,12 @@ async def test_compensations_run_last_first_before_the_end(url: str) -> None:
     async def unbook(result: str) -> None:
         undone.append(result)
 
-    @flow.entry(emits=["a"], compensate=unbook)
-    async def first(data: Any, ctx: Context) -> str:
+    @flow.entry(emits=["a"])
+    async def start(data: Any, ctx: Context) -> None:
         ctx.emit("a")
+
+    @flow.step(subscribes="a", compensate=unbook)
+    async def first(data: Any) -> str:
         return "first"
 
     @flow.step(subscribes=after(first), compensate=unbook)

@@ -16,15 +16,21 @@ LAYERS: dict[str, set[str]] = {
     "kernel": {"errors"},
     "flow": {"kernel", "errors"},
     "projections": {"kernel", "flow", "errors"},
-    "ports": _PURE_AND_ERRORS | {"settings"},
-    "runtime": {"kernel", "flow", "ports", "errors", "settings"},
+    "items": _PURE_AND_ERRORS | {"settings"},
+    "ports": _PURE_AND_ERRORS | {"settings", "items"},
+    "define": {"kernel", "flow", "errors", "settings"},
+    "system": {"kernel"},
+    "wire": {"kernel", "flow", "ports", "errors"},
+    "runtime": {"kernel", "flow", "define", "ports", "errors", "settings"},
     "store": _INWARD,
-    "server": _INWARD | {"runtime"},
-    "cli": _INWARD | {"runtime", "app", "facade"},
+    "client": _INWARD | {"define", "runtime", "wire"},
+    "server": _INWARD | {"runtime", "client", "wire"},
+    "cli": _INWARD | {"runtime", "client", "wire", "app", "demo", "facade"},
+    "demo": {"app", "facade"},
     "contrib": _INWARD | {"runtime", "store", "app", "facade"},
-    "testing": _INWARD | {"runtime", "store", "app", "facade"},
-    "app": _INWARD | {"runtime", "store", "server", "contrib"},
-    "facade": _INWARD | {"runtime", "store", "server", "contrib", "app"},
+    "testing": _INWARD | {"define", "runtime", "client", "wire", "store", "app", "facade"},
+    "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store"},
+    "facade": _INWARD | {"define", "client", "wire", "app"},
     "__main__": {"cli"},
 }
 
@@ -123,6 +129,8 @@ MANY_NAMES: dict[str, str] = {
     # files that may have more public names than PUBLIC_NAMES_MAX
     "**/__init__.py": "the front of a package",
     "src/runfold/errors.py": "all errors on one page",
+    "src/runfold/ports.py": "the whole border to the outside on one page",
+    "src/runfold/items.py": "the values that cross that border, on one page",
     "**/events*.py": "event types, one small class each",
 }
 
@@ -136,11 +144,13 @@ BROAD_EXCEPT: dict[str, str] = {
     # files that may catch Exception without raising it again
     "src/runfold/runtime/executor.py": "a handler of the user's may raise anything",
     "src/runfold/runtime/appender.py": "a committer that dies must fail all its waiters",
-    "src/runfold/runtime/projector.py": "a poison event stops one projection and nothing else",
+    "src/runfold/runtime/membership.py": "a renewal that fails is tried again until the term ends",
+    "src/runfold/runtime/node.py": "leaving must succeed whatever the database says",
     "src/runfold/runtime/service.py": "a loop is restarted, with what it raised in the log",
 }
 
 FOREVER: dict[str, str] = {
     # files that may loop without a bound
+    "src/runfold/runtime/appender.py": "sends a batch until the store has answered",
     "src/runfold/runtime/service.py": "runs turns until it is told to stop",
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, assert_type
 
 from models import Note, Prepared, Processed, Raw, Report
+
 from runfold import (
     Context,
     Failure,
@@ -21,7 +22,6 @@ from runfold import (
     collect,
     failed,
 )
-from typing_extensions import assert_type
 
 prepared = Topic("data.prepared", Prepared)
 noted = Topic("note.written", Note)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 from models import Note, Raw, Report
 from right import bare, fetch, flow, send, tick
+
 from runfold import Run, Runfold
-from typing_extensions import assert_type
 
 
 async def main(rf: Runfold) -> None:

@@ -1,4 +1,4 @@
-"""Type checkers accept the programs in ``right*.py`` and refuse each marked line of ``wrong*.py``."""
+"""Type checkers accept ``right*.py`` and refuse each marked line of ``wrong*.py``."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models import Note, Opaque, Prepared, Processed, Raw, Report
+
 from runfold import Context, Failure, Flow, Queue, SyncContext, Topic, after, collect, failed
 
 prepared = Topic("data.prepared", Prepared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models import Note, Prepared, Raw
 from right import fetch, flow, send
+
 from runfold import Run, Runfold
 
 

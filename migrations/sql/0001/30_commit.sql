@@ -5,6 +5,11 @@
 -- drop (d_ ...), a blob (b_ ...) or a claim (c_ ...); an array that no element needs is null. e_item, r_item,
 -- d_item, b_item and p_ends are places of items, from 1; e_index and r_event are places of events in
 -- their item, from 0.
+--
+-- The plans are made once, maybe while a table is empty, and must be right when it is full. So
+-- every probe stands in a subquery that the planner keeps apart (a scalar one, a LATERAL one
+-- with LIMIT or OFFSET), by all columns of one key; rows are changed by the ctid found so:
+-- nobody else changes them under the lock.
 CREATE FUNCTION runfold.commit(
     p_log integer, p_appender bigint, p_number bigint, p_now timestamptz,
     p_streams bigint[], p_counts integer[], p_ids bytea[], p_flows text[], p_twins boolean,
@@ -31,124 +36,103 @@ CREATE FUNCTION runfold.commit(
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_material = off
+SET jit = off
 AS $$
 DECLARE
     v_now timestamptz;
     v_last bigint;
     v_ts timestamptz;
     v_leader bigint;
+    v_taken bigint[];
+    v_leased boolean[];
+    v_there boolean[];
     v_at integer[];
     v_recorded bigint;
 BEGIN
     PERFORM runfold.lock_log(p_log);
 
-    SELECT b.first_position, b.at, b.outcomes INTO first_position, ts, outcomes
-    FROM runfold.batches b
-    WHERE b.log_id = p_log AND b.appender = p_appender AND b.number = p_number;
-    repeated := found;
+    SELECT b.number IS NOT NULL, b.first_position, b.at, b.outcomes, e.position, e.ts
+    INTO repeated, first_position, ts, outcomes, v_last, v_ts
+    FROM (VALUES (0)) AS one
+    LEFT JOIN LATERAL (
+        SELECT * FROM runfold.batches b
+        WHERE b.log_id = p_log AND b.appender = p_appender AND b.number = p_number LIMIT 1
+    ) b ON true
+    LEFT JOIN LATERAL (
+        SELECT e.position, e.ts
+        FROM runfold.events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1
+    ) e ON true;
     IF repeated THEN
         RETURN;
     END IF;
-
     v_now := coalesce(p_now, clock_timestamp());
-    SELECT e.position, e.ts INTO v_last, v_ts
-    FROM runfold.events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1;
     v_last := coalesce(v_last, 0);
     ts := greatest(v_now, v_ts);
 
     IF p_streams IS NOT NULL THEN
+        -- Every guard, before anything is written. What few items need is looked up apart.
+        IF p_ids IS NOT NULL THEN
+            v_taken := runfold.streams_of(p_log, p_ids);
+        END IF;
         IF p_leaders IS NOT NULL THEN
             SELECT l.token INTO v_leader
             FROM runfold.leaders l WHERE l.log_id = p_log AND l.role = 'dispatcher';
         END IF;
-
-        -- Every guard, before anything is written; the order of the answers is ports.Refusal.
-        SELECT array_agg(g.refusal), array_agg(g.stream), array_agg(g.version)
-        INTO refusals, streams, v_at
-        FROM (
-            SELECT
+        IF p_leases IS NOT NULL THEN
+            v_leased := runfold.are_leased(p_log, p_leases, p_tokens);
+        END IF;
+        IF p_timers IS NOT NULL OR p_stalled IS NOT NULL OR p_inbox IS NOT NULL THEN
+            v_there := runfold.are_there(p_log, v_now, p_streams, p_timers, p_stalled, p_inbox);
+        END IF;
+        -- The order of the answers is that of ports.Refusal.
+        SELECT array_agg(
                 CASE
-                    WHEN taken.stream IS NOT NULL THEN 1
+                    WHEN i.taken IS NOT NULL THEN 1
                     WHEN i.id IS NULL AND s.gate IS NULL THEN 2
                     WHEN i.leader IS NOT NULL AND v_leader IS DISTINCT FROM i.leader THEN 3
-                    WHEN i.lease IS NOT NULL AND NOT coalesce(leased.token = i.token, false)
-                        THEN 4
-                    WHEN i.timer IS NOT NULL AND NOT EXISTS (
-                        SELECT FROM runfold.timers t
-                        WHERE t.log_id = p_log AND t.id = i.timer AND t.due_at <= v_now
-                    ) THEN 5
-                    WHEN i.stalled IS NOT NULL AND NOT EXISTS (
-                        SELECT FROM runfold.jobs j
-                        WHERE j.log_id = p_log AND j.id = i.stalled AND j.member IS NOT NULL
-                        AND NOT EXISTS (
-                            SELECT FROM runfold.members m
-                            WHERE m.log_id = p_log AND m.token = j.member
-                            AND m.expires_at > v_now
-                        )
-                    ) THEN 5
-                    WHEN i.inbox IS NOT NULL AND NOT EXISTS (
-                        SELECT FROM runfold.inbox b WHERE b.id = i.inbox AND b.log_id = p_log
-                    ) THEN 5
+                    WHEN NOT i.leased THEN 4
+                    WHEN NOT i.there THEN 5
                     WHEN i.events > 0 AND last.topic
                         IN ('flow.completed', 'flow.failed', 'flow.cancelled') THEN 6
                     WHEN (coalesce(i.gates, 15) >> coalesce(s.gate, 0)) & 1 = 0 THEN 7
                     WHEN i.version <> coalesce(last.version, 0) THEN 8
                     ELSE 0
-                END AS refusal,
-                coalesce(taken.stream, i.stream) AS stream,
-                coalesce(last.version, 0) AS version
-            FROM unnest(
-                p_streams, p_counts, p_ids, p_versions, p_gates, p_leaders, p_leases, p_tokens,
-                p_timers, p_stalled, p_inbox
-            ) WITH ORDINALITY AS i (
-                stream, events, id, version, gates, leader, lease, token,
-                timer, stalled, inbox, place
-            )
-            LEFT JOIN LATERAL (
-                SELECT s.stream FROM runfold.streams s WHERE s.log_id = p_log AND s.id = i.id
-            ) taken ON true
-            LEFT JOIN LATERAL (
-                SELECT s.gate FROM runfold.streams s
-                WHERE s.log_id = p_log AND s.stream = i.stream AND i.id IS NULL
-            ) s ON true
-            LEFT JOIN LATERAL (
-                SELECT e.version, e.topic FROM runfold.events e
-                WHERE e.log_id = p_log AND e.stream = i.stream AND i.id IS NULL
-                ORDER BY e.version DESC LIMIT 1
-            ) last ON true
-            LEFT JOIN LATERAL (
-                SELECT j.member AS token FROM runfold.jobs j
-                WHERE j.log_id = p_log AND j.id = i.lease
-            ) leased ON true
-            ORDER BY i.place
-        ) g;
-
+                END
+            ),
+            array_agg(coalesce(i.taken, i.stream)), array_agg(coalesce(last.version, 0))
+        INTO refusals, streams, v_at
+        FROM unnest(
+            p_streams, p_counts, p_ids, p_versions, p_gates, p_leaders, v_taken, v_leased, v_there
+        ) AS i (stream, events, id, version, gates, leader, taken, leased, there)
+        LEFT JOIN LATERAL (
+            SELECT s.gate FROM runfold.streams s
+            WHERE s.log_id = p_log AND s.stream = i.stream AND i.id IS NULL LIMIT 1
+        ) s ON true
+        LEFT JOIN LATERAL (
+            SELECT e.version, e.topic FROM runfold.events e
+            WHERE e.log_id = p_log AND e.stream = i.stream AND i.id IS NULL
+            ORDER BY e.version DESC LIMIT 1
+        ) last ON true;
         IF p_twins THEN
             refusals := runfold.refuse_twins(p_ids, refusals);
         END IF;
 
-        -- Positions follow the order of the items, versions that of the items of a stream.
-        SELECT array_agg(n.first), array_agg(n.base),
-            array_agg(CASE WHEN n.is_new THEN n.first ELSE n.stream END), sum(n.events)
-        INTO firsts, bases, streams, v_recorded
-        FROM (
-            SELECT c.stream, c.events, c.is_new,
-                v_last + 1 + sum(c.events) OVER (ORDER BY c.place) - c.events AS first,
-                c.at + sum(c.events) OVER (
-                    PARTITION BY CASE WHEN c.is_new THEN -c.place ELSE c.stream END
-                    ORDER BY c.place
-                ) - c.events AS base
-            FROM (
-                SELECT i.stream, i.at, i.place, i.id IS NOT NULL AND i.refusal = 0 AS is_new,
-                    CASE WHEN i.refusal = 0 THEN i.events ELSE 0 END AS events
-                FROM unnest(streams, v_at, p_counts, refusals, p_ids)
-                    WITH ORDINALITY AS i (stream, at, events, refusal, id, place)
-            ) c
-            ORDER BY c.place
-        ) n;
-
+        IF cardinality(p_streams) = 1 THEN
+            firsts := ARRAY[v_last + 1];
+            bases := v_at;
+            v_recorded := CASE WHEN refusals[1] = 0 THEN p_counts[1] ELSE 0 END;
+            IF p_ids IS NOT NULL AND refusals[1] = 0 THEN
+                streams := firsts;
+            END IF;
+        ELSE
+            SELECT p.firsts, p.bases, p.streams, p.recorded
+            INTO firsts, bases, streams, v_recorded
+            FROM runfold.places(v_last, p_ids, p_counts, refusals, streams, v_at) p;
+        END IF;
         IF p_twins THEN
             streams := runfold.streams_of_twins(p_ids, refusals, streams);
         END IF;
@@ -214,11 +198,13 @@ BEGIN
     IF p_streams IS NULL AND c_queue IS NOT NULL AND v_recorded = 0 THEN
         RETURN; -- A claim that found nothing changed nothing: nothing to answer twice.
     END IF;
-    SELECT '[' || string_agg(format('[%s, %s, %s]', r.place - 1, r.refusal, r.stream), ', '
-        ORDER BY r.place) || ']'
-    INTO outcomes
-    FROM unnest(refusals, streams) WITH ORDINALITY AS r (refusal, stream, place)
-    WHERE r.refusal > 0;
+    IF 0 < ANY (refusals) THEN
+        SELECT '[' || string_agg(format('[%s, %s, %s]', r.place - 1, r.refusal, r.stream), ', '
+            ORDER BY r.place) || ']'
+        INTO outcomes
+        FROM unnest(refusals, streams) WITH ORDINALITY AS r (refusal, stream, place)
+        WHERE r.refusal > 0;
+    END IF;
     INSERT INTO runfold.batches (appender, number, first_position, at, log_id, outcomes)
     VALUES (p_appender, p_number, commit.first_position, commit.ts, p_log, commit.outcomes);
 END

@@ -20,9 +20,15 @@ BEGIN
     END IF;
 
     IF p_ends IS NOT NULL THEN
-        DELETE FROM runfold.open_runs r
-        USING unnest(p_ends) AS e (item)
-        WHERE p_refusals[e.item] = 0 AND r.log_id = p_log AND r.stream = p_streams[e.item];
+        DELETE FROM runfold.open_runs WHERE ctid = ANY (ARRAY(
+            SELECT found.ctid
+            FROM unnest(p_ends) AS e (item)
+            CROSS JOIN LATERAL (
+                SELECT r.ctid FROM runfold.open_runs r
+                WHERE r.log_id = p_log AND r.stream = p_streams[e.item] LIMIT 1
+            ) found
+            WHERE p_refusals[e.item] = 0
+        ));
     END IF;
 END
 $$

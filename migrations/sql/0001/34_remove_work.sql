@@ -11,73 +11,71 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     IF p_set_gate IS NOT NULL THEN
-        UPDATE runfold.streams s SET gate = i.gate
-        FROM unnest(p_streams, p_refusals, p_set_gate) AS i (stream, refusal, gate)
-        WHERE i.refusal = 0 AND i.gate IS NOT NULL
-            AND s.log_id = p_log AND s.stream = i.stream;
-
-        -- Paused (1) and closed (2) runs are not served.
-        UPDATE runfold.jobs j SET blocked = i.gate IN (1, 2)
-        FROM unnest(p_streams, p_refusals, p_set_gate) AS i (stream, refusal, gate)
-        WHERE i.refusal = 0 AND i.gate IS NOT NULL
-            AND j.log_id = p_log AND j.stream = i.stream
-            AND j.member IS NULL AND j.blocked <> (i.gate IN (1, 2));
+        PERFORM runfold.set_gates(p_log, p_refusals, p_streams, p_set_gate);
     END IF;
 
     IF p_timers IS NOT NULL THEN
-        WITH fired AS (
-            DELETE FROM runfold.timers t
-            USING unnest(p_timers, p_refusals, p_firsts) AS i (timer, refusal, position)
-            WHERE i.refusal = 0 AND t.log_id = p_log AND t.id = i.timer
-            RETURNING t.*, i.position
-        )
         INSERT INTO runfold.jobs (
             id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs,
             blocked
         )
-        SELECT f.position, f.stream, p_log, f.activation, f.attempt, f.priority, f.flow, f.step,
-            f.queue, f.key, f.inputs, s.gate IN (1, 2)
-        FROM fired f
-        JOIN runfold.streams s ON s.log_id = p_log AND s.stream = f.stream
-        WHERE f.kind IN ('start', 'retry');
+        SELECT i.position, f.stream, p_log, f.activation, f.attempt, f.priority, f.flow, f.step,
+            f.queue, f.key, f.inputs,
+            (
+                SELECT s.gate IN (1, 2) FROM runfold.streams s
+                WHERE s.log_id = p_log AND s.stream = f.stream
+            )
+        FROM unnest(p_timers, p_refusals, p_firsts) AS i (timer, refusal, position)
+        CROSS JOIN LATERAL (
+            SELECT t.* FROM runfold.timers t WHERE t.log_id = p_log AND t.id = i.timer LIMIT 1
+        ) f
+        WHERE i.refusal = 0 AND f.kind IN ('start', 'retry');
+
+        DELETE FROM runfold.timers WHERE ctid = ANY (ARRAY(
+            SELECT found.ctid
+            FROM unnest(p_timers, p_refusals) AS i (timer, refusal)
+            CROSS JOIN LATERAL (
+                SELECT t.ctid FROM runfold.timers t
+                WHERE t.log_id = p_log AND t.id = i.timer LIMIT 1
+            ) found
+            WHERE i.refusal = 0
+        ));
     END IF;
 
-    IF p_frees IS NOT NULL THEN
-        DELETE FROM runfold.jobs j
-        USING unnest(p_leases, p_refusals, p_frees) AS i (lease, refusal, frees)
-        WHERE i.refusal = 0 AND i.frees AND j.log_id = p_log AND j.id = i.lease;
-    END IF;
-
-    IF p_stalled IS NOT NULL THEN
-        DELETE FROM runfold.jobs j
-        USING unnest(p_stalled, p_refusals) AS i (stalled, refusal)
-        WHERE i.refusal = 0 AND j.log_id = p_log AND j.id = i.stalled;
+    IF p_frees IS NOT NULL OR p_stalled IS NOT NULL THEN
+        DELETE FROM runfold.jobs WHERE ctid = ANY (ARRAY(
+            SELECT found.ctid
+            FROM unnest(p_leases, p_frees, p_stalled, p_refusals)
+                AS i (lease, frees, stalled, refusal)
+            CROSS JOIN LATERAL (
+                SELECT j.ctid FROM runfold.jobs j
+                WHERE j.log_id = p_log AND j.id = CASE WHEN i.frees THEN i.lease ELSE i.stalled END
+                LIMIT 1
+            ) found
+            WHERE i.refusal = 0
+        ));
     END IF;
 
     IF p_inbox IS NOT NULL THEN
-        DELETE FROM runfold.inbox b
-        USING unnest(p_inbox, p_refusals) AS i (inbox, refusal)
-        WHERE i.refusal IN (0, 1) AND b.log_id = p_log AND b.id = i.inbox;
+        -- Also of an item whose stream exists (1) already: that start has been recorded.
+        DELETE FROM runfold.inbox WHERE ctid = ANY (ARRAY(
+            SELECT found.ctid
+            FROM unnest(p_inbox, p_refusals) AS i (inbox, refusal)
+            CROSS JOIN LATERAL (
+                SELECT b.ctid FROM runfold.inbox b
+                WHERE b.id = i.inbox AND b.log_id = p_log LIMIT 1
+            ) found
+            WHERE i.refusal IN (0, 1)
+        ));
     END IF;
 
     IF d_item IS NOT NULL THEN
-        DELETE FROM runfold.jobs j
-        USING unnest(d_item, d_step, d_activation) AS d (item, step, activation)
-        WHERE p_refusals[d.item] = 0 AND j.log_id = p_log AND j.stream = p_streams[d.item]
-            AND j.step = d.step AND j.activation = d.activation;
-        DELETE FROM runfold.timers t
-        USING unnest(d_item, d_step, d_activation) AS d (item, step, activation)
-        WHERE p_refusals[d.item] = 0 AND t.log_id = p_log AND t.stream = p_streams[d.item]
-            AND t.step = d.step AND t.activation = d.activation;
+        PERFORM runfold.remove_activations(
+            p_log, p_refusals, p_streams, d_item, d_step, d_activation
+        );
     END IF;
-
     IF p_clears IS NOT NULL THEN
-        DELETE FROM runfold.jobs j
-        USING unnest(p_streams, p_refusals, p_clears) AS i (stream, refusal, clears)
-        WHERE i.refusal = 0 AND i.clears AND j.log_id = p_log AND j.stream = i.stream;
-        DELETE FROM runfold.timers t
-        USING unnest(p_streams, p_refusals, p_clears) AS i (stream, refusal, clears)
-        WHERE i.refusal = 0 AND i.clears AND t.log_id = p_log AND t.stream = i.stream;
+        PERFORM runfold.remove_all(p_log, p_refusals, p_streams, p_clears);
     END IF;
 END
 $$

@@ -13,14 +13,17 @@ BEGIN
         id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs, blocked
     )
     SELECT p_firsts[r.item] + r.event, p_streams[r.item], p_log, r.activation, r.attempt,
-        r.priority, r.flow, r.step, r.queue, r.key, r.inputs, s.gate IN (1, 2)
+        r.priority, r.flow, r.step, r.queue, r.key, r.inputs,
+        (
+            SELECT s.gate IN (1, 2) FROM runfold.streams s
+            WHERE s.log_id = p_log AND s.stream = p_streams[r.item]
+        )
     FROM unnest(
         r_item, r_event, r_kind, r_flow, r_step, r_activation, r_attempt, r_queue, r_priority,
         r_key, r_inputs
     ) AS r (
         item, event, kind, flow, step, activation, attempt, queue, priority, key, inputs
     )
-    JOIN runfold.streams s ON s.log_id = p_log AND s.stream = p_streams[r.item]
     WHERE r.kind IS NULL AND p_refusals[r.item] = 0;
 
     IF r_kind IS NULL THEN

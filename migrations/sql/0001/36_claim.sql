@@ -1,6 +1,9 @@
 -- Lease ready jobs and record a step.started for each; p_last is the position before the
--- first of them. Claims are served in their order. The scan of a priority starts at its floor
--- in the index of ready jobs and ends with the limit: nothing is sorted.
+-- first of them. Claims are served in their order.
+--
+-- The scan of a priority starts at its floor in the index of ready jobs and ends with the
+-- limit. The priority is asked for as a range, so that the order (priority, id) is one that
+-- only this index has: with an equality, the primary key would do for an empty table.
 CREATE FUNCTION runfold.claim(
     p_log integer, p_last bigint, p_ts timestamptz, c_queue text[], c_limit integer[],
     c_token bigint[], c_state bytea[], c_targets text[], c_floors bigint[],
@@ -12,42 +15,47 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_targets text[];
-    v_ids bigint[];
+    v_found tid[];
     v_started record;
 BEGIN
     FOR n IN 1 .. cardinality(c_queue) LOOP
         v_targets := string_to_array(c_targets[n], E'\x1e');
         -- The inner LIMIT makes each scan short; the outer one ends the walk over priorities.
-        SELECT array_agg(ready.id) INTO v_ids
+        SELECT array_agg(ready.ctid) INTO v_found
         FROM (
-            SELECT found.id
+            SELECT found.ctid
             FROM generate_series(10, 1, -1) AS level (priority)
             CROSS JOIN LATERAL (
-                SELECT j.id
+                SELECT j.ctid
                 FROM runfold.jobs j
-                WHERE j.log_id = p_log AND j.queue = c_queue[n] AND j.priority = level.priority
+                WHERE j.log_id = p_log AND j.queue = c_queue[n]
+                    AND j.priority >= level.priority AND j.priority <= level.priority
                     AND j.id >= coalesce(c_floors[10 * n - level.priority + 1], 0)
                     AND j.member IS NULL AND NOT j.blocked
                     AND j.flow || E'\x1f' || j.step = ANY (v_targets)
-                ORDER BY j.id
+                ORDER BY j.priority, j.id
                 LIMIT c_limit[n]
             ) found
             LIMIT c_limit[n]
         ) ready;
-        CONTINUE WHEN v_ids IS NULL;
+        CONTINUE WHEN v_found IS NULL;
 
         WITH leased AS (
             UPDATE runfold.jobs j SET member = c_token[n]
-            FROM unnest(v_ids) WITH ORDINALITY AS ready (id, place)
-            WHERE j.log_id = p_log AND j.id = ready.id
+            WHERE j.ctid = ANY (v_found)
             RETURNING j.id, j.stream, j.flow, j.step, j.activation, j.attempt, j.priority, j.key,
-                j.inputs, ready.place
+                j.inputs
         ), started AS (
             SELECT l.*, s.id AS run,
-                last.version + row_number() OVER (PARTITION BY l.stream ORDER BY l.place)
+                row_number() OVER (ORDER BY l.priority DESC, l.id) AS place,
+                last.version
+                    + row_number() OVER (PARTITION BY l.stream ORDER BY l.priority DESC, l.id)
                     AS version
             FROM leased l
-            JOIN runfold.streams s ON s.log_id = p_log AND s.stream = l.stream
+            CROSS JOIN LATERAL (
+                SELECT s.id FROM runfold.streams s
+                WHERE s.log_id = p_log AND s.stream = l.stream LIMIT 1
+            ) s
             CROSS JOIN LATERAL (
                 SELECT e.version FROM runfold.events e
                 WHERE e.log_id = p_log AND e.stream = l.stream
@@ -71,7 +79,7 @@ BEGIN
         INTO v_started
         FROM (SELECT * FROM started ORDER BY place) o;
 
-        p_last := p_last + cardinality(v_ids);
+        p_last := p_last + cardinality(v_found);
         j_id := j_id || v_started.id;
         j_stream := j_stream || v_started.stream;
         j_run := j_run || v_started.run;

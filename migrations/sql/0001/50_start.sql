@@ -21,19 +21,19 @@ DECLARE
     v_id uuid;
     v_body jsonb;
 BEGIN
-    SELECT l.log_id INTO v_log FROM runfold.logs l WHERE l.name = namespace;
+    SELECT l.log_id INTO v_log FROM runfold.logs l WHERE l.name = start.namespace;
     IF NOT EXISTS (
         SELECT FROM runfold.streams s
         WHERE s.log_id = v_log
-            AND s.id = uuid_send(runfold.keyed_id(namespace, 'flow.defined', flow))
+            AND s.id = uuid_send(runfold.keyed_id(start.namespace, 'flow.defined', start.flow))
     ) THEN
         RAISE EXCEPTION 'no flow or job named % was ever served in namespace %',
-            quote_literal(flow), quote_literal(namespace)
+            quote_literal(start.flow), quote_literal(start.namespace)
             USING ERRCODE = 'undefined_object', HINT = 'Serve it once, then start it.';
     END IF;
 
-    v_id := CASE WHEN key IS NULL THEN gen_random_uuid()
-        ELSE runfold.keyed_id(namespace, flow, key) END;
+    v_id := CASE WHEN start.key IS NULL THEN gen_random_uuid()
+        ELSE runfold.keyed_id(start.namespace, start.flow, start.key) END;
     -- Outer nulls are options that were not given; nulls inside the input are data.
     v_body := jsonb_strip_nulls(jsonb_build_object(
         'target', flow, 'key', key, 'tags', tags, 'run_at', run_at, 'delay', delay,

@@ -27,12 +27,14 @@ json_option: Callable[[Any], Any] = click.option(
 
 
 def wire(value: Any) -> Any:
-    """Return a dataclass as the wire has it: a dict of camelCase names; others as they are."""
+    """Return dataclasses, however deep, as the wire has them: dicts of camelCase names."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {to_camel(field.name): wire(getattr(value, field.name)) for field in fields}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [wire(item) for item in value]
+    if isinstance(value, dict):
+        return {key: wire(item) for key, item in value.items()}
     return value
 
 
@@ -70,8 +72,10 @@ def cell(value: Any, *, most: int | None = CELL_MAX) -> str:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="milliseconds")
-    text = value if isinstance(value, str) else json.dumps(
-        wire(value), default=_text, ensure_ascii=False
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(wire(value), default=_text, ensure_ascii=False)
     )
     text = " ".join(text.split())
     return text if most is None or len(text) <= most else text[: most - 1] + "…"

@@ -69,12 +69,12 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return configured
 
 
-async def find(rf: Runfold, id: str) -> Any:
-    """Return the run called ``id``; raises ``RunNotFound``, also for what is no id at all."""
+async def find(rf: Runfold, run_id: str) -> Any:
+    """Return the run called ``run_id``; raises ``RunNotFound``, also for what is no id at all."""
     try:
-        return await rf.get(id)
+        return await rf.get(run_id)
     except ValueError as error:
-        raise RunNotFound(f"there is no run {id!r}: {error}") from error
+        raise RunNotFound(f"there is no run {run_id!r}: {error}") from error
 
 
 def _configured_url() -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -58,7 +60,7 @@ def demo(url: str | None, keep: Path | None, as_json: bool) -> None:
         say_json({"files": str(folder), "runs": [_summary(visit) for visit in visits]})
     else:
         _say_results(visits)
-        _say_next(visits, folder, "--url ..." if url is not None else f"--url {place}")
+        _say_next(visits, folder, "--url ..." if url is not None else f"--url {shlex.quote(place)}")
     wrong = [f"{visit.stop.flow.name} ({visit.state.id})" for visit in visits
              if not visit.as_it_should]  # fmt: skip
     if wrong:
@@ -153,16 +155,16 @@ def _say_results(visits: list[Visit]) -> None:
 
 
 def _say_next(visits: list[Visit], folder: Path, url: str) -> None:
-    run = visits[1].state.id
+    run, program = visits[1].state.id, "uv run runfold" if "UV" in os.environ else "runfold"
     click.echo(f"\nThe invoice is in {folder / 'invoices'}, its mail in {folder / 'outbox'}.")
     click.echo("\nTry next:\n")
     for command in (
-        f"runfold runs ls {url}",
-        f"runfold runs show {run} {url}",
-        f"runfold runs state {run} --version 20 {url}",
-        f"runfold runs events {run} --type step.errored {url}",
+        f"runs ls {url}",
+        f"runs show {run} {url}",
+        f"runs state {run} --version 20 {url}",
+        f"runs events {run} --type step.errored {url}",
     ):
-        click.echo(f"  {command}")
+        click.echo(f"  {program} {command}")
     click.echo("\nThen write a flow of your own: docs/tutorial/first-flow.md")
 
 

@@ -19,7 +19,7 @@ class Refused(click.ClickException):
 
     def __init__(self, error: RunfoldError | str) -> None:
         super().__init__(_line(error))
-        self.exit_code = 2 if isinstance(error, ASKED_WRONGLY) else 1
+        self.exit_code = 2 if isinstance(error, ASKED_WRONGLY) else 1  # type: ignore[misc]
 
 
 class Program(click.Group):

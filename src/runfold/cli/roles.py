@@ -21,7 +21,7 @@ from runfold.cli.answer import json_option, say_json
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-class Application(click.ParamType):
+class Application(click.ParamType[Runfold]):
     """The ``Runfold`` at ``package.module:attribute``."""
 
     name = "module:attribute"
@@ -50,7 +50,7 @@ class Application(click.ParamType):
             raise click.BadParameter(f"module {name!r} cannot be imported: {said}") from error
 
 
-class Slots(click.ParamType):
+class Slots(click.ParamType[tuple[str, int]]):
     """A queue and how many of its handlers run at once: ``cpu=8``."""
 
     name = "queue=slots"

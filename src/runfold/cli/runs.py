@@ -65,9 +65,7 @@ def show(database: Database, as_json: bool, run: str) -> None:
 @click.option("--at", help="At this moment, as ISO 8601; without a zone: UTC.")
 @database_options
 @json_option
-def state(
-    database: Database, as_json: bool, run: str, version: int | None, at: str | None
-) -> None:
+def state(database: Database, as_json: bool, run: str, version: int | None, at: str | None) -> None:
     """Show the state of RUN now, at a version, or at a moment."""
     if version is not None and at is not None:
         raise click.UsageError("give --version or --at, not both")
@@ -127,17 +125,17 @@ def resume(database: Database, as_json: bool, run: str) -> None:
     _say_done(run, "resume", as_json)
 
 
-async def _state(rf: Runfold, id: str, **at: Any) -> RunState:
-    run = await find(rf, id)
+async def _state(rf: Runfold, run_id: str, **at: Any) -> RunState:
+    run = await find(rf, run_id)
     try:
         found: RunState = await run.state(**at)
     except ValueError as error:
-        raise Refused(f"run {id} has no such state: {error}") from error
+        raise Refused(f"run {run_id} has no such state: {error}") from error
     return found
 
 
-async def _request(rf: Runfold, id: str, request: str, *details: Any) -> None:
-    run = await find(rf, id)
+async def _request(rf: Runfold, run_id: str, request: str, *details: Any) -> None:
+    run = await find(rf, run_id)
     await getattr(run, request)(*details)
 
 
@@ -173,7 +171,13 @@ def _say_state(state: RunState, as_json: bool) -> None:
         say_table(
             ("step", "#", "status", "attempt", "error"),
             [
-                (s.name, s.number, s.status, s.attempt, None if s.error is None else s.error.message)
+                (
+                    s.name,
+                    s.number,
+                    s.status,
+                    s.attempt,
+                    None if s.error is None else s.error.message,
+                )
                 for s in state.steps
             ],
         )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from runfold import Runfold, RunCancelled, RunFailed
+from runfold import RunCancelled, RunFailed, Runfold
 from runfold.cli.answer import cell, json_option, say_json
 from runfold.cli.database import Database, database_options
 from runfold.cli.program import Refused
 
 
-class Json(click.ParamType):
+class Json(click.ParamType[Any]):
     """A value as JSON, in a file after ``@``, or on standard input as ``-``."""
 
     name = "json"
@@ -69,5 +70,5 @@ async def _started(rf: Runfold, name: str, *, wait: float | None, **options: Any
 
 def _read(value: str) -> str:
     if value == "-":
-        return click.get_text_stream("stdin").read()
+        return sys.stdin.read()
     return Path(value[1:]).read_text("utf-8") if value.startswith("@") else value

@@ -15,7 +15,7 @@ from runfold.define.queue import Queue
 from runfold.define.target import Sealed, Target
 from runfold.define.values import ANY, Value
 from runfold.errors import InvalidDefinition, InvalidInput, UnknownTarget
-from runfold.flow.definition import FlowDefinition
+from runfold.flow.definition import COMPENSATION_SUFFIX, FlowDefinition
 from runfold.runtime.node import Node
 
 
@@ -98,7 +98,10 @@ class Catalog:
                 handlers[one.name, step] = handler
             for definition in one.definition.steps if one.definition else ():
                 for old in definition.formerly:
-                    handlers.setdefault((one.name, old), one.handlers[definition.name])
+                    for suffix in ("", COMPENSATION_SUFFIX):
+                        now = one.handlers.get(definition.name + suffix)
+                        if now is not None:
+                            handlers.setdefault((one.name, old + suffix), now)
         return handlers
 
     def queue_names(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runfold.errors import RunNotFound, StoreUnavailable
 from runfold.flow.events import ENDS
@@ -32,7 +32,7 @@ class Engine:
         self.node = node
         self._names: dict[int, Name] = {}
 
-    async def submit(self, drafts: Sequence[Draft], **item: object) -> Outcome:
+    async def submit(self, drafts: Sequence[Draft], **item: Any) -> Outcome:
         """Record an item; raises ``StoreUnavailable`` when the store does not answer in time."""
         return await self.patiently(self.node.appender.submit(drafts, **item))
 

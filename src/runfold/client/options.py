@@ -43,8 +43,8 @@ def start_fields(
         fields["delay"] = _span("delay", delay)
     if deadline is not None:
         moment = isinstance(deadline, datetime)
-        fields["deadline"] = _moment("deadline", deadline) if moment else _span(
-            "deadline", deadline
+        fields["deadline"] = (
+            _moment("deadline", deadline) if moment else _span("deadline", deadline)
         )
     if priority is not None:
         fields["priority"] = _priority(priority)

@@ -50,9 +50,7 @@ class Run(Generic[Out]):
         failed`` or ``cancelled``."""
         return (await self._fold()).status
 
-    async def state(
-        self, *, version: int | None = None, at: datetime | None = None
-    ) -> RunState:
+    async def state(self, *, version: int | None = None, at: datetime | None = None) -> RunState:
         """Return its state now, at ``version`` of its stream, or at the moment ``at`` (aware).
 
         Raises ``ValueError`` for a version or moment before its first event.

@@ -13,8 +13,8 @@ from runfold.errors import RunfoldError
 if TYPE_CHECKING:
     from runfold.app import Runfold
     from runfold.client.run import Run
-    from runfold.define.target import Target
     from runfold.client.views import Page
+    from runfold.define.target import Target
     from runfold.wire import LogEvent, RunState
 
 T = TypeVar("T")
@@ -59,9 +59,7 @@ class SyncRunfold:
         self._home = loop
 
     @overload
-    def start(
-        self, target: Target[In, Out], input: In = ..., **options: Any
-    ) -> SyncRun[Out]: ...
+    def start(self, target: Target[In, Out], input: In = ..., **options: Any) -> SyncRun[Out]: ...
 
     @overload
     def start(self, target: str, input: Any = ..., **options: Any) -> SyncRun[Any]: ...
@@ -155,9 +153,7 @@ class SyncRunfold:
         thread.start()
         self._loop, self._thread, self._stack = loop, thread, AsyncExitStack()
         mode = self._app.connect() if client else self._app.serve()
-        entering = asyncio.run_coroutine_threadsafe(
-            self._stack.enter_async_context(mode), loop
-        )
+        entering = asyncio.run_coroutine_threadsafe(self._stack.enter_async_context(mode), loop)
         try:
             entering.result()
         except BaseException:

@@ -13,7 +13,17 @@ from runfold.wire import RunState, run_state
 
 LIMIT_MAX = 1000
 STATUSES = frozenset(
-    "scheduled running awaiting paused cancelling failing completed failed cancelled".split()
+    [
+        "scheduled",
+        "running",
+        "awaiting",
+        "paused",
+        "cancelling",
+        "failing",
+        "completed",
+        "failed",
+        "cancelled",
+    ]
 )
 
 

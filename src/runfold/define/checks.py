@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -13,6 +14,7 @@ from runfold.define.failure import Failure
 from runfold.define.fits import fits, show
 from runfold.define.reading import ReadStep
 from runfold.define.topic import Topic
+from runfold.define.typed_dicts import fields_of
 from runfold.flow.definition import FlowDefinition, Part, Source, StepDefinition
 
 if TYPE_CHECKING:
@@ -86,8 +88,9 @@ def _input_faults(
     else:
         for source in subscription.parts[0].sources:
             found, said = given.of(source)
-            whole = list[found] if subscription.kind == "collect" else found  # type: ignore[valid-type]
-            if not fits(whole, wanted):
+            if subscription.kind == "collect":
+                found = types.GenericAlias(list, (found,))
+            if not fits(found, wanted):
                 yield f"{takes}, but {said}{_hint(subscription.kind)}"
 
 
@@ -130,8 +133,7 @@ def _fields(wanted: Any) -> dict[str, tuple[Any, bool]] | None:
             for name, field in cls.model_fields.items()
         }
     if is_typeddict(cls):
-        required = cls.__required_keys__  # type: ignore[attr-defined]
-        return {name: (hint, name in required) for name, hint in get_type_hints(cls).items()}
+        return fields_of(cls)
     if is_dataclass(cls):
         hints = get_type_hints(cls)
         return {

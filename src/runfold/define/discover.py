@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,12 +15,15 @@ from runfold.define.flow import Flow
 from runfold.define.queue import Queue
 from runfold.errors import InvalidDefinition
 
+Place = str | os.PathLike[str]
+"""A folder, a file, or the dotted name of a package."""
+
 MODULES_MAX = 10_000
 """How many modules one call imports at most."""
 
 
 def discover(
-    places: Iterable[str | Path] | str | Path,
+    places: Iterable[Place] | Place,
 ) -> tuple[list[Flow[Any, Any]], list[Queue]]:
     """Return the flows and queues of every module in ``places``: folders or dotted packages.
 
@@ -28,7 +32,7 @@ def discover(
     ``InvalidDefinition`` naming the file that does not import, or the files of two flows or
     queues with one name.
     """
-    listed = [places] if isinstance(places, str | Path) else list(places)
+    listed = [places] if isinstance(places, str | os.PathLike) else list(places)
     found = _Found()
     for place in listed:
         for name, file in _modules(place):
@@ -61,14 +65,14 @@ class _Found:
         )
 
 
-def _modules(place: str | Path) -> Iterator[tuple[str, Path | None]]:
+def _modules(place: Place) -> Iterator[tuple[str, Path | None]]:
     path = Path(place)
     if path.is_dir():
         yield from _of_folder(path.resolve())
     elif path.is_file():
         file = path.resolve()
         yield _dotted(_root(file.parent), file), file
-    elif isinstance(place, Path) or "/" in place:
+    elif not isinstance(place, str) or "/" in place:
         raise InvalidDefinition(f"{str(place)!r} is no folder and no file; give one that exists")
     else:
         yield from _of_package(place)

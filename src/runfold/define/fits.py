@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
+from runfold.define.typed_dicts import fields_of
+
 _NUMBERS: dict[type, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 
 
@@ -106,7 +108,9 @@ def _is_record(cls: type) -> bool:
 
 
 def _typed_dict_fits(given: Any, wanted: Any) -> bool:
-    return set(wanted.__required_keys__) <= set(given.__annotations__)
+    return {name for name, (_, needed) in fields_of(wanted).items() if needed} <= set(
+        given.__annotations__
+    )
 
 
 def _is_subclass(cls: type, other: type) -> bool:

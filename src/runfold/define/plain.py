@@ -104,14 +104,24 @@ def _dump(value: Any, path: Path, faults: Faults) -> Any:
     if kind is list or kind is tuple:
         return [_dump(v, (*path, i), faults) for i, v in enumerate(value)]
     before = len(faults)
-    _look(value, path, faults, leaves=True)
-    return None if len(faults) > before else _alone(value, path, faults)
+    _look(value, path, faults, leaves=False)
+    if len(faults) > before:
+        return None
+    made = _alone(value, path, faults)
+    if len(faults) > before:  # It is refused as a whole: say which part of it, where one is.
+        whole = faults.pop()
+        _look(value, path, faults, leaves=True)
+        if len(faults) == before:
+            faults.append(whole)
+    return made
 
 
 def _alone(value: Any, path: Path, faults: Faults) -> Any:
     """Return one object as pydantic writes it without being told a type."""
     try:
-        return to_jsonable_python(value, serialize_unknown=False)
+        made = to_jsonable_python(value, round_trip=True)
+        to_json(made)
+        return made
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         faults.append((_dotted(path), _message(error, value)))
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from runfold.define.declared import Declared
 from runfold.define.signature import place_of
-from runfold.define.subscriptions import AllOf, Collect, items_of
+from runfold.define.sources import AllOf, Collect, items_of
 from runfold.define.topic import Item, topic_name
 from runfold.define.topic import Source as Written
 from runfold.errors import InvalidDefinition

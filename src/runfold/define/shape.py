@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 _UNCHECKED = frozenset(
     {"float", "any", "datetime", "decimal", "is-instance", "custom-error", "json", "callable"}
 )
+_TEXT = frozenset({"str", "any", "enum", "literal", "is-instance"})
 _MODELS = frozenset({"model", "dataclass", "typed-dict"})
 
 
@@ -20,6 +21,8 @@ class Shape:
 
     looks_inside: bool
     """It may hold NaN, infinity or naive datetimes: each value is looked through."""
+    has_text: bool
+    """It may hold text, which is not always UTF-8."""
     reads_json: bool
     """Only pydantic's JSON reader brings it back: it is strict, or has bytes in an encoding."""
     has_aliases: bool
@@ -39,6 +42,7 @@ def shape_of(schema: CoreSchema) -> Shape:
     strict = any(node.get("strict") for node in nodes) or any(c.get("strict") for c in configs)
     return Shape(
         looks_inside=not kinds.isdisjoint(_UNCHECKED),
+        has_text=not kinds.isdisjoint(_TEXT),
         reads_json=strict or encodes,
         has_aliases=any("validation_alias" in node for node in nodes),
         is_open="any" in kinds,

@@ -7,55 +7,31 @@ A bare topic or name activates the step once for each emit. ``any_of`` does so f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from runfold.define.failure import Failure
-from runfold.define.topic import Item, Source, Topic
+from runfold.define.ends import after, failed
+from runfold.define.sources import AllOf, AnyOf, Collect, Named, items_of
+from runfold.define.topic import Item, Source
 from runfold.errors import InvalidDefinition
 
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
+__all__ = ["after", "all_of", "any_of", "collect", "failed"]
 
-Named = Source[Any] | str
-
-
-@dataclass(frozen=True, eq=False)
-class AnyOf(Source[A]):
-    """Each of several, one activation each."""
-
-    items: tuple[Item, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class AllOf(Source[Any]):
-    """One of each part."""
-
-    parts: dict[str, tuple[Item, ...]]
-    by: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class Collect(Source[list[A]]):
-    """Everything of one source."""
-
-    items: tuple[Item, ...]
-    at_least: int
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+_C = TypeVar("_C")
+_D = TypeVar("_D")
 
 
 @overload
-def any_of(first: Source[A], /) -> Source[A]: ...
+def any_of(first: Source[_A], /) -> Source[_A]: ...
 @overload
-def any_of(first: Source[A], second: Source[B], /) -> Source[A | B]: ...
+def any_of(first: Source[_A], second: Source[_B], /) -> Source[_A | _B]: ...
 @overload
-def any_of(first: Source[A], second: Source[B], third: Source[C], /) -> Source[A | B | C]: ...
+def any_of(first: Source[_A], second: Source[_B], third: Source[_C], /) -> Source[_A | _B | _C]: ...
 @overload
 def any_of(
-    first: Source[A], second: Source[B], third: Source[C], fourth: Source[D], /
-) -> Source[A | B | C | D]: ...
+    first: Source[_A], second: Source[_B], third: Source[_C], fourth: Source[_D], /
+) -> Source[_A | _B | _C | _D]: ...
 @overload
 def any_of(*sources: Named) -> Source[Any]: ...
 def any_of(*sources: Named) -> Source[Any]:
@@ -86,7 +62,7 @@ def all_of(*sources: Named, by: str | None = None, **labelled: Named) -> Source[
 
 
 @overload
-def collect(source: Source[A], *, at_least: int = 1) -> Source[list[A]]: ...
+def collect(source: Source[_A], *, at_least: int = 1) -> Source[list[_A]]: ...
 @overload
 def collect(source: str, *, at_least: int = 1) -> Source[list[Any]]: ...
 def collect(source: Named, *, at_least: int = 1) -> Source[Any]:
@@ -98,47 +74,6 @@ def collect(source: Named, *, at_least: int = 1) -> Source[Any]:
     if at_least < 0:
         raise InvalidDefinition(f"at_least is {at_least!r}, expected 0 or more")
     return Collect(items_of(source, "collect"), at_least)
-
-
-@overload
-def after(step: Callable[..., Coroutine[Any, Any, A]]) -> Source[A]: ...
-@overload
-def after(step: Callable[..., A]) -> Source[A]: ...
-@overload
-def after(step: str) -> Source[Any]: ...
-def after(step: Callable[..., Any] | str) -> Source[Any]:
-    """Return a subscription to the results of ``step`` (its function or name)."""
-    return AnyOf((Item("after", step),))
-
-
-@overload
-def failed(step: Callable[[], Any]) -> Source[Failure[Any]]: ...
-@overload
-def failed(step: Callable[[A], Any]) -> Source[Failure[A]]: ...
-@overload
-def failed(step: Callable[[A, Any], Any]) -> Source[Failure[A]]: ...
-@overload
-def failed(step: str) -> Source[Failure[Any]]: ...
-def failed(step: Callable[..., Any] | str) -> Source[Any]:
-    """Return a subscription to the final failures of ``step`` (its function or name)."""
-    return AnyOf((Item("failed", step),))
-
-
-def items_of(source: Named, where: str) -> tuple[Item, ...]:
-    """Return where ``source`` takes its values from; joins do not nest."""
-    if isinstance(source, str | Topic):
-        return (Item("emit", source),)
-    if isinstance(source, AnyOf):
-        return source.items
-    if isinstance(source, AllOf | Collect):
-        inner = "all_of" if isinstance(source, AllOf) else "collect"
-        raise InvalidDefinition(
-            f"{inner}() inside {where}() is not supported; give it a step of its own"
-        )
-    raise InvalidDefinition(
-        f"{where}() was given {source!r}; expected a Topic, the name of an event, after(step) "
-        "or failed(step)"
-    )
 
 
 def _label(item: Item) -> str:

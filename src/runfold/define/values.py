@@ -30,6 +30,7 @@ from pydantic_core import (
 
 from runfold.define import plain
 from runfold.define.shape import Shape, shape_of
+from runfold.define.typed_dicts import NEEDS_HELP, modern
 from runfold.errors import InvalidDefinition, InvalidInput
 
 FIELDS_MAX = 100
@@ -79,7 +80,10 @@ class Value:
         if type(checked) in plain.ATOMS:
             return checked
         try:
-            return self._serialize(checked)
+            made = self._serialize(checked)
+            if shape.has_text:
+                to_json(made)  # Pydantic lets a lone surrogate pass; no log can hold it.
+            return made
         except (PydanticSerializationError, UnicodeError) as error:
             plain.look(checked, where, leaves=True)
             raise plain.refuse(where, [("", " ".join(str(error).split()))]) from error
@@ -139,7 +143,8 @@ def _call(method: Callable[..., Any], names: dict[str, bool]) -> Callable[[Any],
 
 def _built(annotation: Any) -> tuple[Shape, SchemaValidator, SchemaSerializer]:
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        wanted = modern(annotation) if NEEDS_HELP else annotation
+        adapter: TypeAdapter[Any] = TypeAdapter(wanted)
         adapter.rebuild(raise_errors=True)  # Names what is not defined; else does nothing.
         shape = shape_of(adapter.core_schema)
         if shape.mended is None:

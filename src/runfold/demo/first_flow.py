@@ -1,7 +1,7 @@
-"""A flow of three steps: one prepares, two work on what it prepared, side by side.
+r"""A flow of three steps: one prepares, two work on what it prepared, side by side.
 
     start --data.prepared--> process
-                        \\--> validate
+                        \--> validate
 
 No step has ``returns=True``: the run's result is a dict with what each leaf returned.
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from runfold import Context, Flow, SyncContext, after
+from runfold import Flow, SyncContext, after
 from runfold.demo.pdf import Line, pdf
 
 

@@ -1,7 +1,7 @@
-"""A flow with a retry, a fan-out, a collect and a join.
+r"""A flow with a retry, a fan-out, a collect and a join.
 
-    accept --order.accepted--> charge (fails twice, then works) ------\\
-          \\--item.wanted x 20--> pack (once each) --collect--> bundle --all_of--> ship
+accept --order.accepted--> charge (fails twice, then works) ------\
+          \--item.wanted x 20--> pack (once each) --collect--> bundle --all_of--> ship
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from runfold import Context, Flow, Retry, Topic, after, all_of, collect
 
-FAILURES = 2
+_FAILURES = 2
 """How often the bank of this demo refuses before it answers."""
 
 
@@ -19,13 +19,6 @@ class Order(BaseModel):
 
     number: str
     items: list[str]
-
-
-class Item(BaseModel):
-    """One thing of an order."""
-
-    name: str
-    place: int
 
 
 class Packed(BaseModel):
@@ -50,7 +43,7 @@ class Shipment(BaseModel):
 
 
 accepted = Topic("order.accepted", Order)
-wanted = Topic("item.wanted", Item)
+wanted = Topic("item.wanted", str)
 flow = Flow("ship-order", input=Order, result=str)
 
 
@@ -58,23 +51,23 @@ flow = Flow("ship-order", input=Order, result=str)
 async def accept(order: Order, ctx: Context) -> None:
     """Take the order, and ask for each of its items."""
     ctx.emit(accepted, order)
-    for place, name in enumerate(order.items, start=1):
-        ctx.emit(wanted, Item(name=name, place=place))
+    for name in order.items:
+        ctx.emit(wanted, name)
 
 
-@flow.step(subscribes=accepted, retry=Retry(FAILURES + 2, base=0.2, jitter=0))
+@flow.step(subscribes=accepted, retry=Retry(_FAILURES + 2, base=0.2, jitter=0))
 async def charge(order: Order, ctx: Context) -> str:
     """Charge the customer; ``ctx.job_id`` is the same in every attempt, so only once."""
-    if ctx.attempt <= FAILURES:
+    if ctx.attempt <= _FAILURES:
         raise ConnectionError(f"bank: 503, attempt {ctx.attempt}")
     ctx.log.info("charged", order=order.number, idempotency_key=ctx.job_id)
     return f"payment-{order.number}"
 
 
 @flow.step(subscribes=wanted)
-async def pack(item: Item) -> Packed:
+async def pack(name: str) -> Packed:
     """Pack one item; of twenty, as many at once as there are slots."""
-    return Packed(name=item.name, grams=100 + item.place)
+    return Packed(name=name, grams=100 + len(name))
 
 
 @flow.step(subscribes=collect(after(pack)))

@@ -45,7 +45,7 @@ class Arrival:
 class Due:
     """An activation that nobody has scheduled yet."""
 
-    __slots__ = ("cause", "lanes", "name", "node", "past", "plan", "refs", "trigger", "up")
+    __slots__ = ("cause", "lanes", "name", "node", "past", "plan", "refs", "trigger")
 
     def __init__(self, node: Node, name: str, plan: list[Any], cause: int) -> None:
         self.node = node
@@ -56,7 +56,6 @@ class Due:
         self.refs: tuple[str, ...] = ()
         self.trigger: str | None = None
         self.lanes: Lanes = NO_LANES
-        self.up: Link | None = None
         self.past: Past = None
 
 
@@ -66,7 +65,7 @@ class Activation:
     __slots__ = (
         "answer", "attempt", "charged", "compensates", "emits", "ended_at", "ended_version",
         "error", "lanes", "name", "node", "number", "past", "plan", "retry_after", "retry_at",
-        "started_at", "status", "step", "up", "version", "waits",
+        "started_at", "status", "step", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, node: Node, step: str, number: int, name: str) -> None:
@@ -97,7 +96,6 @@ class Activation:
         """It is the compensation of a completed activation of its node."""
         self.plan: list[Any] | None = None
         self.lanes: Lanes = NO_LANES
-        self.up: Link | None = None
         self.past: Past = None
 
     @property
@@ -107,7 +105,7 @@ class Activation:
 
     def forget(self) -> None:
         """Drop what only an open activation needs."""
-        self.plan = self.up = self.past = self.answer = None
+        self.plan = self.past = self.answer = None
         self.lanes = NO_LANES
 
 

@@ -89,14 +89,17 @@ def job(
 
     ``node`` says how it runs; a compensation is a step of its own on the node of another.
     """
-    own = node.step.priority
+    own, said = node.step.priority, run.priority
+    if len(run.graph.nodes) == 1:
+        # A queue's job: who starts it knows more about it than who declared it.
+        own, said = said, own
     return Ready(
         draft=draft,
         step=step,
         activation=number,
         attempt=attempt,
         queue=node.step.queue,
-        priority=own if own is not None else run.priority or PRIORITY,
+        priority=own or said or PRIORITY,
         inputs=plan,
     )
 

@@ -17,13 +17,11 @@ END_ORDINAL = 1 << 40
 class Link:
     """One emit in causal chains: made by a step, at an ordinal, because of ``past``."""
 
-    __slots__ = ("depth", "ordinal", "past", "step", "up")
+    __slots__ = ("depth", "ordinal", "past", "step")
 
-    def __init__(self, up: Link | None, past: Past, step: int, ordinal: int) -> None:
-        self.up = up
-        """The first of its causes, None behind the entry and behind a collect."""
+    def __init__(self, past: Past, step: int, ordinal: int) -> None:
         self.past = past
-        """All of its causes."""
+        """Its causes. All that one activation gave has the same object here."""
         self.step = step
         """The index of the step that made it."""
         self.ordinal = ordinal
@@ -63,36 +61,77 @@ def _causes(link: Link) -> Sequence[Link]:
     return (past,) if isinstance(past, Link) else past
 
 
-def in_causal_order(items: Iterable[tuple[Link, _T]]) -> list[_T]:
+def in_causal_order(items: Sequence[tuple[Link, _T]]) -> list[_T]:
     """Return the items in order of their chains from the entry, then ordinals, then steps.
 
-    What an activation gave comes before what it led to, so the turns of a loop are in order.
-    O(n) over the items and their chains, apart from sorting siblings.
+    An activation comes after all its causes, so the turns of a loop are in order; what it gave
+    comes before what that led to. O(n) over the items and their past, apart from sorting
+    siblings.
     """
     values: dict[int, list[_T]] = {}
-    below: dict[int, list[Link]] = {}
-    seen: set[int] = set()
-    for item_link, value in items:
-        values.setdefault(id(item_link), []).append(value)
-        link: Link | None = item_link
-        while link is not None and id(link) not in seen:
-            seen.add(id(link))
-            below.setdefault(id(link.up) if link.up is not None else 0, []).append(link)
-            link = link.up
+    for link, value in items:
+        values.setdefault(id(link), []).append(value)
+    activations = _activations(link for link, _ in items)
+    waiting: dict[int, list[_Given]] = {}
+    for given in activations:
+        for cause in given.causes:
+            waiting.setdefault(id(cause), []).append(given)
     ordered: list[_T] = []
-    stack = _activations(below.get(0, []))
+    stack: list[_Given | Link] = _sorted([given for given in activations if not given.causes])
     while stack:
-        links = stack.pop()
-        for link in links:
-            ordered.extend(values.get(id(link), ()))
-        for link in reversed(links):
-            stack.extend(_activations(below.get(id(link), [])))
+        top = stack.pop()
+        if isinstance(top, _Given):
+            top.links.sort(key=lambda link: link.ordinal)
+            for link in top.links:
+                ordered.extend(values.get(id(link), ()))
+            stack.extend(reversed(top.links))
+        else:
+            stack.extend(_sorted(_freed(waiting.get(id(top), ()))))
     return ordered
 
 
-def _activations(links: list[Link]) -> list[list[Link]]:
-    """Return what one cause led to, by activation, as a stack: the first in order is on top."""
-    by_step: dict[int, list[Link]] = {}
-    for link in sorted(links, key=lambda link: link.ordinal):
-        by_step.setdefault(link.step, []).append(link)
-    return [by_step[step] for step in sorted(by_step, reverse=True)]
+class _Given:
+    """What one activation gave, as far as something in question came of it."""
+
+    __slots__ = ("causes", "links", "open", "step")
+
+    def __init__(self, link: Link) -> None:
+        self.step = link.step
+        self.links: list[Link] = []
+        self.causes = list(dict.fromkeys(_causes(link)))
+        self.open = len(self.causes)
+        """How many of its causes have not come up yet."""
+
+
+def _activations(links: Iterable[Link]) -> list[_Given]:
+    """Return what gave ``links``, and everything in their past, by activation."""
+    found: dict[tuple[int, int], _Given] = {}
+    seen: set[int] = set()
+    stack = list(links)
+    while stack:
+        link = stack.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        place = (id(link.past), link.step)
+        given = found.get(place)
+        if given is None:
+            given = found[place] = _Given(link)
+            stack.extend(given.causes)
+        given.links.append(link)
+    return list(found.values())
+
+
+def _freed(waiting: Iterable[_Given]) -> list[_Given]:
+    """Return those for which the cause that has come up now was the last."""
+    freed = []
+    for given in waiting:
+        given.open -= 1
+        if not given.open:
+            freed.append(given)
+    return freed
+
+
+def _sorted(activations: list[_Given]) -> list[_Given | Link]:
+    """Return them as a stack: the first in order of steps is on top."""
+    return sorted(activations, key=lambda given: given.step, reverse=True)

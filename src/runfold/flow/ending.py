@@ -31,9 +31,7 @@ def failing_end(run: Run) -> Decision:
     error = run.error
     if error is None:
         error = ErrorInfo(type="Error", code="EXECUTION_ERROR", message="the run failed")
-    return _end(
-        run, FlowFailed(duration=duration(run), error=error, failed_step=run.failed_step)
-    )
+    return _end(run, FlowFailed(duration=duration(run), error=error, failed_step=run.failed_step))
 
 
 def cancelled_end(run: Run) -> Decision:

@@ -67,7 +67,7 @@ def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> Non
     act.version = recorded.version
     act.compensates = compensates
     if due is not None:
-        act.plan, act.lanes, act.up, act.past = due.plan, due.lanes, due.up, due.past
+        act.plan, act.lanes, act.past = due.plan, due.lanes, due.past
         act.waits = run.waits and node.kind == "entry"
     elif not compensates:
         matching.press(run, node)
@@ -123,9 +123,7 @@ def _completed(run: Run, event: events.StepCompleted, recorded: Recorded) -> Non
         if run.gate < Gate.CLOSED:
             if node.after is not None:
                 name = result_name(act.name)
-                matching.arrive(
-                    run, node.after, act, name, recorded.version, value=event.result
-                )
+                matching.arrive(run, node.after, act, name, recorded.version, value=event.result)
             if node.gives_result:
                 place = matching.link_of(act, act.emits)
                 run.results.setdefault(node.name, []).append((place, event.result))

@@ -35,7 +35,7 @@ def start(run: Run, version: int) -> None:
 
 def link_of(act: Activation, ordinal: int) -> Link:
     """Return the place in the causal order of something that ``act`` gives."""
-    return Link(act.up, act.past, act.node.index, ordinal)
+    return Link(act.past, act.node.index, ordinal)
 
 
 def arrive(
@@ -66,7 +66,7 @@ def _activate(run: Run, node: Node, arrival: Arrival) -> None:
     due.refs = refs
     due.trigger = arrival.outlet.trigger
     due.lanes = arrival.lanes
-    due.up = due.past = arrival.link
+    due.past = arrival.link
     _add(run, due)
 
 
@@ -104,7 +104,6 @@ def _activate_join(run: Run, node: Node, arrivals: list[Arrival]) -> None:
     )
     due.refs = refs
     due.lanes = NO_LANES if node.by is not None else _merged(arrivals)
-    due.up = arrivals[0].link
     due.past = tuple(arrival.link for arrival in arrivals)
     _add(run, due)
 
@@ -201,4 +200,3 @@ def _resolve(run: Run, index: int) -> tuple[int, ...]:
     # The collect itself was counted by those behind it: its activation takes that over.
     run.due[due.name] = due
     return ()
-

@@ -22,7 +22,7 @@ def activation_name(step: str, refs: Sequence[str]) -> str:
     for part in (step, *refs):
         text = part.encode()
         digest.update(b"%d:%b" % (len(text), text))
-    return f"{step}~{digest.hexdigest()[:12]}"
+    return f"{step}~{digest.hexdigest()[:16]}"
 
 
 def emit_name(activation: str, ordinal: int) -> str:

@@ -23,6 +23,7 @@ RunStatus = Literal[
     "cancelling", "failing", "completed", "failed", "cancelled",
 ]  # fmt: skip
 
+
 class Progress(NamedTuple):
     """What an attempt last said about how far it is."""
 

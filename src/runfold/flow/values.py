@@ -9,9 +9,7 @@ from runfold.flow.events import State
 from runfold.flow.state import Entry
 
 
-def change(
-    data: dict[str, Entry], event: State, expires_at: datetime | None, at: datetime
-) -> None:
+def change(data: dict[str, Entry], event: State, expires_at: datetime | None, at: datetime) -> None:
     """Apply one change in place. What had expired at ``at`` counts as not there.
 
     Adding to what is no number starts from 0, appending to what is no list from ``[]``. An

@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from runfold.errors import PayloadTooLarge, StoreUnavailable
 from runfold.flow.events import StepStarted
@@ -34,6 +34,7 @@ from runfold.ports import (
     Job,
     LogRewound,
     Outcome,
+    Refusal,
 )
 from runfold.settings import Settings
 
@@ -51,6 +52,8 @@ class Submission:
     drafts: Sequence[Draft]
     size: int
     done: asyncio.Future[Outcome]
+    after: asyncio.Future[Outcome] | None = None
+    """What must have been recorded first: refused with it, without asking the store."""
 
 
 @dataclass(slots=True)
@@ -66,8 +69,11 @@ class Counters:
 class Claimer(Protocol):
     """Who wants jobs: asked for claims when a batch is built, told what it got."""
 
-    def claims(self, ready: frozenset[str]) -> list[Claim]:
-        """Return claims to add to a batch that makes jobs ready in the queues ``ready``."""
+    def claims(self, ready: Set[str] | None) -> list[Claim]:
+        """Return claims to add to a batch that makes jobs ready in the queues ``ready``.
+
+        None: in queues that only the store knows.
+        """
         ...
 
     def claimed(self, claims: Sequence[Claim], jobs: Sequence[Job]) -> None: ...
@@ -114,6 +120,8 @@ class Appender:
         self.after_commit: list[Callable[[Batch], None]] = []
         self.on_rewound: Callable[[], None] = lambda: None
         """Called when the database lacks events that this process has seen."""
+        self.on_repeated: Callable[[], None] = lambda: None
+        """Called when a batch had been committed before: what it recorded must be read."""
         self.counters = Counters()
 
     def encode(self, drafts: Sequence[Draft]) -> tuple[list[Encoded], int]:
@@ -137,21 +145,31 @@ class Appender:
             )
         _log.warning("event %s is %d bytes: large values make every fold slower", where, length)
 
-    def submit(self, drafts: Sequence[Draft], **item: object) -> asyncio.Future[Outcome]:
+    def submit(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        after: asyncio.Future[Outcome] | None = None,
+        **item: Any,
+    ) -> asyncio.Future[Outcome]:
         """Put an item into the next batch; return the future of its outcome.
 
-        ``item`` are the fields of ``ports.Item`` but ``events``. Raises ``PayloadTooLarge``.
+        ``item`` are the fields of ``ports.Item`` but ``events``. ``after``: an item of the same
+        stream that this one builds upon; it is refused when that is. Raises
+        ``PayloadTooLarge``.
         """
-        return self._send_off([(drafts, item)])[0]
+        return self._send_off([(drafts, item)], after)[0]
 
     def submit_together(
-        self, items: Sequence[tuple[Sequence[Draft], dict[str, object]]]
+        self, items: Sequence[tuple[Sequence[Draft], dict[str, Any]]]
     ) -> asyncio.Future[list[Outcome]]:
         """Put several items, each of a stream of its own, into one transaction, however many."""
         return asyncio.gather(*self._send_off(items))
 
     def _send_off(
-        self, items: Sequence[tuple[Sequence[Draft], dict[str, object]]]
+        self,
+        items: Sequence[tuple[Sequence[Draft], dict[str, Any]]],
+        after: asyncio.Future[Outcome] | None = None,
     ) -> list[asyncio.Future[Outcome]]:
         if self._closed:
             raise StoreUnavailable("this Runfold was left; enter it again before you use it")
@@ -159,8 +177,8 @@ class Appender:
         parcel = []
         for drafts, fields in items:
             encoded, size = self.encode(drafts)
-            item = Item(events=encoded, **fields)  # type: ignore[arg-type]
-            parcel.append(Submission(item, drafts, size, loop.create_future()))
+            item = Item(events=encoded, **fields)
+            parcel.append(Submission(item, drafts, size, loop.create_future(), after))
         self._pending.append(parcel)
         self._wake.set()
         return [submission.done for submission in parcel]
@@ -253,6 +271,8 @@ class Appender:
         gathered, later = _Gathered(), deque[list[Submission]]()
         while self._pending:
             parcel = self._pending.popleft()
+            if _is_void(parcel):
+                continue
             if gathered.parcels and self._is_full(gathered, parcel):
                 later.append(parcel)
                 break
@@ -349,12 +369,12 @@ class Appender:
                 self.claimer.unanswered()
             else:
                 self.claimer.claimed(batch.claims, committed.jobs)
+        if committed.repeated:
+            self.on_repeated()
         for hook in self.after_commit:
             hook(batch)
 
-    def _recorded(
-        self, submissions: Sequence[Submission], committed: Committed
-    ) -> list[Recorded]:
+    def _recorded(self, submissions: Sequence[Submission], committed: Committed) -> list[Recorded]:
         ts = committed.ts
         if ts is None:
             return []  # A repeated answer does not know: readers fetch these from the store.
@@ -363,9 +383,7 @@ class Appender:
             if outcome.refusal is None:
                 _, stream, position, version = outcome
                 for place, draft in enumerate(submission.drafts):
-                    recorded.append(
-                        Recorded(position + place, stream, version + place, ts, *draft)
-                    )
+                    recorded.append(Recorded(position + place, stream, version + place, ts, *draft))
         for job in committed.jobs:
             recorded.append(
                 Recorded(
@@ -377,8 +395,12 @@ class Appender:
         return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:
-        told = error if isinstance(error, Exception) else StoreUnavailable(
-            "the engine stopped before the store answered; whether this was recorded is unknown"
+        told = (
+            error
+            if isinstance(error, Exception)
+            else StoreUnavailable(
+                "the engine stopped before the store answered; whether this was recorded is unknown"
+            )
         )
         for submission in submissions:
             if not submission.done.done():
@@ -392,3 +414,18 @@ class Appender:
             [one for parcel in pending for one in parcel],
             StoreUnavailable("this Runfold was left before it could record this"),
         )
+
+
+def _is_void(parcel: Sequence[Submission]) -> bool:
+    """Refuse a parcel that builds upon something that was refused or failed."""
+    after = parcel[0].after
+    if after is None or not after.done():
+        return False
+    lost = after.cancelled() or after.exception() is not None
+    refusal = Refusal.VERSION if lost else after.result().refusal
+    if refusal is None:
+        return False
+    for submission in parcel:
+        if not submission.done.done():
+            submission.done.set_result(Outcome(refusal))
+    return True

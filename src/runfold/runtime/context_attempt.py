@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -135,25 +135,30 @@ class Attempt:
         """Return the value of ``key`` after this attempt's own changes, else what is committed."""
         self.check()
         self._check_key(key)
-        own = [draft.event for draft in self.states if draft.event.key == key]  # type: ignore[attr-defined]
+        own = [event for event in self._changes() if event.key == key]
         data: dict[str, Entry] = {}
-        if not own or own[-1].operation in ("add", "append"):  # type: ignore[attr-defined]
+        if not own or own[-1].operation in ("add", "append"):
             found, committed = await self.task.read_state(key)
             self.check()
             if found:
                 data[key] = Entry(committed, None)
         for event in own:
-            change(data, event, None, _NO_MOMENT)  # type: ignore[arg-type]
+            change(data, event, None, _NO_MOMENT)
         if key not in data:
             return default
         value = ANY if annotation is None else value_of(annotation)
         return value.load(data[key].value, f"state {key!r}")
 
+    def _changes(self) -> Iterator[State]:
+        for draft in self.states:
+            if isinstance(draft.event, State):
+                yield draft.event
+
     # Facts, which are written at once.
 
     def record(self, type: str, data: Any) -> None:  # noqa: A002 - as on the wire
         """Record an event of the handler's own."""
-        if not isinstance(type, str) or not type:
+        if not _is_name(type):
             raise self._refuse(f"record() was given the type {type!r}, expected some text")
         plain = self.dump(ANY, data, f"the data of record {type!r}")
         self.leave(Record(type=type, data=plain))
@@ -171,10 +176,10 @@ class Attempt:
         )
         self.leave(event)
 
-    def write(self, chunk: str, stream: str) -> None:
+    def write(self, chunk: Any, stream: str) -> None:
         """Append to an output stream."""
         self.check()
-        if not isinstance(chunk, str) or not isinstance(stream, str) or not stream:
+        if not (isinstance(chunk, str) and _is_name(stream)):
             raise self._refuse(
                 f"write() was given {type(chunk).__name__} for stream {stream!r}, expected a text "
                 "and the name of a stream"
@@ -224,7 +229,7 @@ class Attempt:
             raise AttemptEnded("the engine has stopped; nothing was recorded") from error
 
     def _check_key(self, key: Any) -> None:
-        if not isinstance(key, str) or not key:
+        if not _is_name(key):
             raise self._refuse(f"a key of the state is {key!r}, expected some text")
 
     def _refuse(self, message: str) -> InvalidInput:
@@ -240,6 +245,10 @@ def clean(text: object) -> str:
     """Return ``text`` as something that can be stored: without lone surrogates."""
     found = str(text)
     return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _is_number(value: Any) -> bool:

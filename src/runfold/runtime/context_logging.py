@@ -55,8 +55,9 @@ class Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Record the line, and print it as Python would have done without us."""
         last = logging.lastResort
-        if last is not None and logging.getLogger().handlers == [self]:
-            last.handle(record) if record.levelno >= last.level else None
+        is_alone = logging.getLogger().handlers == [self]
+        if is_alone and last is not None and record.levelno >= last.level:
+            last.handle(record)
         attempt = CURRENT.get()
         # The engine's own lines are about the engine; recording them would cause more.
         if attempt is None or attempt.ended is not None or _is_ours(record.name):

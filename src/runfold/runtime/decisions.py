@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from runfold.flow.work import Decision, Gate, Ready
 from runfold.ports import Row
@@ -32,9 +33,9 @@ def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
     ]
 
 
-def effects(flow: str, decision: Decision, *, offset: int = 0) -> dict[str, object]:
+def effects(flow: str, decision: Decision, *, offset: int = 0) -> dict[str, Any]:
     """Return the fields of ``ports.Item`` that a decision sets beside its events."""
-    fields: dict[str, object] = {"gates": decision.gates}
+    fields: dict[str, Any] = {"gates": decision.gates}
     if decision.ready:
         fields["rows"] = rows(flow, decision.ready, offset=offset)
     if decision.drops:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowDefined
 from runfold.kernel.event import Draft
@@ -54,7 +56,7 @@ class Definitions:
                 name=definition.name, hash=definition.hash, definition=definition.data()
             )
             stream = await self._stream(definition.name)
-            where: dict[str, object] = (
+            where: dict[str, Any] = (
                 {"stream": stream, "version": version}
                 if stream
                 else {"id": stream_id(self._identity.log_id, definition.name)}

@@ -14,6 +14,9 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
 
 from runfold.flow.decide import decide
 from runfold.flow.events import (
@@ -87,8 +90,12 @@ class Dispatcher:
         self.tail, self._token, self._lease, self._grace = tail, token, lease, grace
         self._in_flight: set[int] = set()
         """Runs with decisions on their way that are not folded yet."""
-        self._fusing: dict[int, int] = {}
-        """Runs folded ahead of so many commits on their way."""
+        self._fusing: dict[int, asyncio.Future[Outcome]] = {}
+        """Runs folded ahead of their commits, and the last of these."""
+        self._decided: dict[int, int] = {}
+        """The version that a run has after what was last decided for it, until it is folded."""
+        self._seen_by_leader = 0
+        """Where the log ended when this dispatcher took the lead: below, others decided."""
         self._again: set[int] = set()
         self._unfolded: deque[Recorded] = deque()
         self._over: OrderedDict[int, None] = OrderedDict()
@@ -115,6 +122,8 @@ class Dispatcher:
         before = self.tail.position
         self._unfolded.extend(await self.tail.read(PAGE))
         await self._fold()
+        if self.tail.position < self._seen_by_leader:
+            return self.tail.position != before
         touched = self._again | await self._sweep()
         self._again = set()
         await self._decide_all(touched)
@@ -125,9 +134,7 @@ class Dispatcher:
         """Return whether everything up to ``head`` is folded and decided; True on stand-by."""
         if not self.leading:
             return True
-        return self.tail.position >= head and not (
-            self._again or self._in_flight or self._fusing
-        )
+        return self.tail.position >= head and not (self._again or self._in_flight or self._fusing)
 
     async def resign(self) -> None:
         """Save the cursor and let another dispatcher lead."""
@@ -137,28 +144,52 @@ class Dispatcher:
             await self._leases.resign(self._token)
 
     def fuse(
-        self, stream: int, drafts: Sequence[Draft]
-    ) -> tuple[list[Draft], dict[str, object]] | None:
-        """Return ``drafts`` with the decisions they cause, and the fields that guard them.
+        self, stream: int, drafts: Sequence[Draft], lease: tuple[int, int]
+    ) -> asyncio.Future[Outcome] | None:
+        """Record the end of an attempt together with the decisions that it causes.
 
         Only when this dispatcher leads and nothing else is known to move the run: the item
-        then expects the version that was folded. None: record the facts alone. The caller
-        reports the outcome with ``fused``.
+        expects the version that was folded. None: record the facts alone. When the outcome is
+        a refusal the facts are not recorded either, and the run is read again.
         """
         if not self.leading or stream in self._in_flight:
             return None
+        if self.tail.position < self._seen_by_leader:
+            return None
         if stream not in self._fusing:
             self._catch_up()
-        run = self._runs.get(stream)
-        now = self._appender.now()
+        run, now = self._runs.get(stream), self._appender.now()
         if run is None or run.ended or now is None:
             return None
-        fields: dict[str, object] = {"version": run.version, "leader": self._token}
-        together = list(drafts)
+        if run.version < self._decided.get(stream, 0):
+            return None
         # Fused items of one run may follow each other before the first is answered: each
-        # expects the version that the one before it leaves. If that one fails, all fail.
-        self._fusing[stream] = self._fusing.get(stream, 0) + 1
+        # builds upon the one before it, and is refused with it.
+        before = self._fusing.get(stream)
+        fields: dict[str, Any] = {"version": run.version, "leader": self._token}
         self._again.discard(stream)
+        together = self._together(run, stream, drafts, now, fields)
+        try:
+            future = self._appender.submit(
+                together, after=before, stream=stream, lease=lease, frees=True, **fields
+            )
+        except BaseException:
+            self._unfold(stream)
+            raise
+        self._fusing[stream] = future
+        future.add_done_callback(partial(self._fused, stream))
+        return future
+
+    def _together(
+        self,
+        run: Run,
+        stream: int,
+        drafts: Sequence[Draft],
+        now: datetime,
+        fields: dict[str, Any],
+    ) -> list[Draft]:
+        """Fold ``drafts`` and what they lead to ahead of the commit; return all of it."""
+        together = list(drafts)
         self._evolve_ahead(run, stream, drafts, now)
         while len(together) < FUSED_MAX:
             decision = decide(run, limit=DECISIONS_MAX, grace=self._grace)
@@ -167,25 +198,29 @@ class Dispatcher:
             _merge(fields, effects(run.flow, decision, offset=len(together)))
             together.extend(decision.drafts)
             self._evolve_ahead(run, stream, decision.drafts, now)
-        return together, fields
+        return together
 
-    def fused(self, stream: int, outcome: Outcome | None) -> None:
-        """Learn what became of a fused item; after a refusal the run is read again."""
-        left = self._fusing.pop(stream, 1) - 1
-        if left:
-            self._fusing[stream] = left
-        run = self._runs.get(stream)
-        if outcome is None or outcome.refusal is not None:
-            self._runs.forget(stream)
-            self._again.add(stream)
-            self.bell.ring()
-        elif run is not None and run.ended:
-            self._end(stream)
+    def _fused(self, stream: int, future: asyncio.Future[Outcome]) -> None:
+        if self._fusing.get(stream) is future:
+            del self._fusing[stream]
+        lost = future.cancelled() or future.exception() is not None
+        if lost or future.result().refusal is not None:
+            self._unfold(stream)
+        elif stream not in self._fusing:
+            run = self._runs.get(stream)
+            if run is not None and run.ended:
+                self._end(stream)
+
+    def _unfold(self, stream: int) -> None:
+        """Forget a run that was folded ahead of a commit that did not happen."""
+        self._runs.forget(stream)
+        self._again.add(stream)
+        self.bell.ring()
 
     @staticmethod
-    def _evolve_ahead(run: Run, stream: int, drafts: Sequence[Draft], ts: object) -> None:
+    def _evolve_ahead(run: Run, stream: int, drafts: Sequence[Draft], ts: datetime) -> None:
         for draft in drafts:
-            evolve(run, Recorded(0, stream, run.version + 1, ts, *draft))  # type: ignore[arg-type]
+            evolve(run, Recorded(0, stream, run.version + 1, ts, *draft))
 
     async def _lead(self) -> bool:
         now = self._clock.monotonic()
@@ -205,6 +240,11 @@ class Dispatcher:
             self._fusing.clear()
             self._unfolded.clear()
             self._over.clear()
+            self._decided.clear()
+            # What the leader before this one decided must be folded before anything is decided:
+            # a prefix of it would be decided about once more.
+            self._seen_by_leader = await self._store.head()
+            self.tail.stale = True
             self.tail.position = await self._cursors.cursor(CURSOR)
             self._sweep_after = 0
         return True
@@ -249,23 +289,27 @@ class Dispatcher:
             self._over.popitem(last=False)
 
     async def _decide_all(self, touched: set[int]) -> None:
-        waiting: list[tuple[int, asyncio.Future[Outcome]]] = []
+        waiting: list[tuple[int, int, asyncio.Future[Outcome]]] = []
         for stream in touched - self._over.keys():
             if stream in self._in_flight or stream in self._fusing:
                 self._again.add(stream)
                 continue
             run = self._runs.get(stream) or await self._load(stream)
             if run is None or run.ended:
+                self._decided.pop(stream, None)
                 continue
+            if run.version < self._decided.get(stream, 0):
+                continue  # What was decided is not folded yet; folding it touches the run again.
+            self._decided.pop(stream, None)
             decision = decide(run, limit=DECISIONS_MAX, grace=self._grace)
             if decision:
-                waiting.append((stream, self._submit(stream, run, decision)))
-        for stream, future in waiting:
+                waiting.append((stream, len(decision.drafts), self._submit(stream, run, decision)))
+        for stream, count, future in waiting:
             try:
-                outcome: Outcome | None = await future
+                outcome = await future
             finally:
                 self._in_flight.discard(stream)
-            self._settle(stream, outcome)
+            self._settle(stream, count, outcome)
 
     def _submit(self, stream: int, run: Run, decision: Decision) -> asyncio.Future[Outcome]:
         self._in_flight.add(stream)
@@ -273,12 +317,12 @@ class Dispatcher:
             decision.drafts, stream=stream, leader=self._token, **effects(run.flow, decision)
         )
 
-    def _settle(self, stream: int, outcome: Outcome | None) -> None:
+    def _settle(self, stream: int, count: int, outcome: Outcome) -> None:
         # Recorded: what was decided comes back through the tail, is folded, and touches the
         # run again. Refused: what refused it (a gate, a newer version) is in the log as well.
-        if outcome is None or outcome.refusal is None:
-            return
-        if outcome.refusal == Refusal.LEADER:
+        if outcome.refusal is None:
+            self._decided[stream] = outcome.version + count - 1
+        elif outcome.refusal == Refusal.LEADER:
             _log.warning("a decision was refused: another dispatcher leads this log now")
             self.leading = False
         elif outcome.refusal != Refusal.ENDED:
@@ -286,11 +330,18 @@ class Dispatcher:
             self._again.add(stream)
 
     async def _load(self, stream: int) -> Run | None:
+        self._again.discard(stream)
         try:
-            return await self._runs.load(stream)
+            run = await self._runs.load(stream)
         except LookupError as error:
             _log.error("%s; it is left alone", error)
             return None
+        if stream in self._again:
+            # Something of it was passed by the reader meanwhile, and this may not have it:
+            #   load reads up to 10 | 11 is recorded, read, finds no run | the run is kept at 10
+            self._runs.forget(stream)
+            return None
+        return run
 
     async def _sweep(self) -> set[int]:
         now = self._clock.monotonic()
@@ -309,12 +360,12 @@ class Dispatcher:
             await self._cursors.save_cursor(CURSOR, self.tail.position)
 
 
-def _merge(fields: dict[str, object], more: dict[str, object]) -> None:
+def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
     """Add the effects of one more decision to those of the item it travels in."""
-    more.pop("version", None)  # The item expects the version that was folded first.
+    # The item expects the version that was folded first: no gate can have changed either.
+    more.pop("version", None)
+    more.pop("gates", None)
     for name in ("rows", "drops"):
         if name in more:
             fields[name] = [*fields.get(name, ()), *more.pop(name)]  # type: ignore[misc]
-    gates = more.pop("gates")
-    fields["gates"] = fields.get("gates", 0b1111) & gates  # type: ignore[operator]
     fields.update(more)

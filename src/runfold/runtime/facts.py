@@ -64,7 +64,11 @@ class Facts:
         """Return what each of ``jobs`` is about, with one read for all that is not known."""
         plans = [_plan(job) for job in jobs]
         facts = await self._fetch(
-            {(job.stream, at) for job, plan in zip(jobs, plans, strict=True) for at in _places(plan)}
+            {
+                (job.stream, at)
+                for job, plan in zip(jobs, plans, strict=True)
+                for at in _places(plan)
+            }
         )
         return [_brief(job, plan, facts) for job, plan in zip(jobs, plans, strict=True)]
 
@@ -85,9 +89,7 @@ def _places(plan: list[Any] | None) -> list[int]:
     return [1] if plan is None else [1, *versions(plan)]
 
 
-def _brief(
-    job: Job, plan: list[Any] | None, facts: Mapping[tuple[int, int], Recorded]
-) -> Brief:
+def _brief(job: Job, plan: list[Any] | None, facts: Mapping[tuple[int, int], Recorded]) -> Brief:
     stream = job.stream
     events = {version: facts[stream, version].event for version in _places(plan)}
     return Brief(facts[stream, 1], plan, events)

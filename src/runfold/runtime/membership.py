@@ -23,9 +23,7 @@ _log = logging.getLogger("runfold.member")
 class Membership:
     """A token in the store, and the thread that keeps it alive."""
 
-    def __init__(
-        self, members: Members, clock: Clock, *, member: Member, lease: float
-    ) -> None:
+    def __init__(self, members: Members, clock: Clock, *, member: Member, lease: float) -> None:
         self._members, self._clock, self._lease = members, clock, lease
         self.member = member
         self.lost = False
@@ -43,9 +41,7 @@ class Membership:
     @property
     def trusted(self) -> bool:
         """False once the lease may be over: what it holds must not be worked on."""
-        return not self.lost and (
-            self._clock.monotonic() - self._renewed_at < self._lease * TRUST
-        )
+        return not self.lost and (self._clock.monotonic() - self._renewed_at < self._lease * TRUST)
 
     async def join(self) -> None:
         """Register, and start to renew."""

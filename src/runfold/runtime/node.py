@@ -63,6 +63,7 @@ class Node:
         self.definitions = Definitions(store, codec, store.identity)
         self.appender = Appender(store, codec, settings, appender=ids.token(), clock=clock)
         self.appender.on_rewound = self._rewound
+        self.appender.on_repeated = self.poke
         self.starter = Starter(store, self.appender, self.definitions, ids)
         self.dispatcher: Dispatcher | None = None
         self.worker: Worker | None = None
@@ -85,7 +86,9 @@ class Node:
     async def serve(self, roles: frozenset[str], work: Work) -> None:
         """Start these roles."""
         lease = seconds(self.settings.lease)
-        member = Member(self.ids.token(), f"{socket.gethostname()}:{os.getpid()}", " ".join(sorted(roles)))
+        member = Member(
+            self.ids.token(), f"{socket.gethostname()}:{os.getpid()}", " ".join(sorted(roles))
+        )
         self.membership = Membership(self.store, self.clock, member=member, lease=lease)
         await self.membership.join()
         if "dispatcher" in roles:
@@ -235,9 +238,7 @@ class Node:
         if self.membership is not None:
             self.membership.lost = True
 
-    async def _drain(
-        self, worker: Worker, drain: float, force: asyncio.Event | None
-    ) -> None:
+    async def _drain(self, worker: Worker, drain: float, force: asyncio.Event | None) -> None:
         deadline = self.clock.monotonic() + drain
         while not worker.idle:
             seen = self.bell.count
@@ -258,7 +259,11 @@ class Node:
 
     async def _dispatcher_pause(self) -> float:
         dispatcher = self.dispatcher
-        return 1.0 if dispatcher is not None and dispatcher.leading else seconds(self.settings.lease) / 5
+        return (
+            1.0
+            if dispatcher is not None and dispatcher.leading
+            else seconds(self.settings.lease) / 5
+        )
 
     async def _worker_pause(self) -> float:
         busy = self.worker is not None and not self.worker.idle

@@ -52,9 +52,7 @@ class Preparation:
         briefs = self._facts.known(jobs)
         return None if briefs is None else self._tasks(jobs, briefs, record)
 
-    async def tasks(
-        self, jobs: Sequence[Job], record: RecordFor
-    ) -> list[tuple[Job, Task]]:
+    async def tasks(self, jobs: Sequence[Job], record: RecordFor) -> list[tuple[Job, Task]]:
         """Return a task for each of ``jobs``."""
         return self._tasks(jobs, await self._facts.briefs(jobs), record)
 
@@ -62,8 +60,7 @@ class Preparation:
         self, jobs: Sequence[Job], briefs: Sequence[Brief], record: RecordFor
     ) -> list[tuple[Job, Task]]:
         return [
-            (job, self._task(job, brief, record))
-            for job, brief in zip(jobs, briefs, strict=True)
+            (job, self._task(job, brief, record)) for job, brief in zip(jobs, briefs, strict=True)
         ]
 
     async def execute(self, task: Task) -> list[Draft]:

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from runfold.ports import LogRewound
 from runfold.errors import StoreUnavailable
+from runfold.ports import LogRewound
 from runfold.runtime.bell import Bell
 
 PAUSE_AFTER_ERROR_MAX = 2.0

@@ -18,7 +18,7 @@ from runfold.runtime.appender import Appender
 from runfold.runtime.decisions import rows
 from runfold.runtime.definitions import Definitions
 
-Creation = tuple[list[Draft], dict[str, object]]
+Creation = tuple[list[Draft], dict[str, Any]]
 
 
 class Starter:
@@ -36,9 +36,7 @@ class Starter:
             return self._ids.run_id()
         return keyed_id(str(self._store.identity.log_id), flow, key)
 
-    def prepare(
-        self, definition: FlowDefinition, id: bytes, fields: dict[str, Any]
-    ) -> Creation:
+    def prepare(self, definition: FlowDefinition, id: bytes, fields: dict[str, Any]) -> Creation:
         """Return the events and the item of a new run; ``fields`` are those of ``flow.start``."""
         start = FlowStart(
             run_id=str(UUID(bytes=id)), flow=definition.name, definition=definition.hash, **fields

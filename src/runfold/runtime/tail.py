@@ -19,8 +19,9 @@ BUFFER_MAX = 50_000
 
 def decode(codec: Codec, stored: Stored) -> Recorded:
     """Return a stored event as an object in its envelope."""
-    position, stream, version, ts, topic, state, *envelope = stored
-    return Recorded(position, stream, version, ts, codec.decode(topic, state), *envelope)
+    position, stream, version, ts, topic, state, step, activation, attempt, key, cause = stored
+    event = codec.decode(topic, state)
+    return Recorded(position, stream, version, ts, event, step, activation, attempt, key, cause)
 
 
 class Tail:

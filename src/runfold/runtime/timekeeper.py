@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from runfold.flow.events import StepStalled, TimerDue
 from runfold.flow.work import ACCEPTING, Gate
@@ -73,7 +74,9 @@ class Timekeeper:
 
     async def _fire(self) -> bool:
         due = await self._jobs.due(PAGE, now=self._clock.now())
-        outcomes = [(timer, self._appender.submit([_due(timer)], **_fields(timer))) for timer in due]
+        outcomes = [
+            (timer, self._appender.submit([_due(timer)], **_fields(timer))) for timer in due
+        ]
         late = []
         for timer, future in outcomes:
             outcome = await future
@@ -116,7 +119,11 @@ class Timekeeper:
     async def _stall(self, stalled: Sequence[Stalled]) -> None:
         futures = [
             self._appender.submit(
-                [Draft(StepStalled(queue=job.queue), job.step, job.activation, job.attempt, job.key)],
+                [
+                    Draft(
+                        StepStalled(queue=job.queue), job.step, job.activation, job.attempt, job.key
+                    )
+                ],
                 stream=job.stream,
                 stalled=job.id,
             )
@@ -137,8 +144,8 @@ def _due(timer: Due) -> Draft:
     return Draft(event, timer.step, timer.activation, timer.attempt, timer.key)
 
 
-def _fields(timer: Due) -> dict[str, object]:
-    fields: dict[str, object] = {"stream": timer.stream, "timer": timer.id}
+def _fields(timer: Due) -> dict[str, Any]:
+    fields: dict[str, Any] = {"stream": timer.stream, "timer": timer.id}
     if timer.kind == "deadline":
         # The run closes in the transaction that records its deadline, as with a cancel.
         fields |= {"gates": ACCEPTING, "gate": int(Gate.CLOSED)}

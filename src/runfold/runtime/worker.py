@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import Any
 
 from runfold.errors import PayloadTooLarge
@@ -75,8 +75,10 @@ class Worker:
 
     # What the appender asks and tells.
 
-    def claims(self, ready: frozenset[str]) -> list[Claim]:
+    def claims(self, ready: Set[str] | None) -> list[Claim]:
         """Return a claim for each queue that has free slots and may have jobs."""
+        if ready is None:
+            ready = self.slots.keys()
         if self._stopping or not self._membership.trusted:
             return []
         wanted = []
@@ -91,9 +93,7 @@ class Worker:
         return wanted
 
     def _claim(self, queue: str, limit: int) -> Claim:
-        return Claim(
-            queue, limit, self._membership.token, self._states[queue], self._targets
-        )
+        return Claim(queue, limit, self._membership.token, self._states[queue], self._targets)
 
     def claimed(self, claims: Sequence[Claim], jobs: Sequence[Job]) -> None:
         """Start what was claimed; a claim that was filled may have more behind it."""
@@ -216,16 +216,9 @@ class Worker:
     async def _record_end(self, job: Job, drafts: list[Draft]) -> Outcome:
         lease = (job.id, self._membership.token)
         dispatcher = self._dispatcher
-        fused = dispatcher.fuse(job.stream, drafts) if dispatcher is not None else None
-        if fused is not None and dispatcher is not None:
-            together, fields = fused
-            outcome: Outcome | None = None
-            try:
-                outcome = await self._appender.submit(
-                    together, stream=job.stream, lease=lease, frees=True, **fields
-                )
-            finally:
-                dispatcher.fused(job.stream, outcome)
+        fused = dispatcher.fuse(job.stream, drafts, lease) if dispatcher is not None else None
+        if fused is not None:
+            outcome = await fused
             if outcome.refusal is None or outcome.refusal == Refusal.LEASE:
                 return outcome
         return await self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True)

@@ -73,8 +73,8 @@ class Log:
         stream, position = self.streams[number], len(self.events) + 1
         stream.positions.append(position)
         stream.ended = event.topic in ENDS
-        topic, state, *envelope = event
-        stored = Stored(position, number, len(stream.positions), ts, topic, state, *envelope)
+        place = (position, number, len(stream.positions), ts)
+        stored = Stored._make((*place, *event))
         self.events.append(stored)
         return stored
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from runfold.flow.work import ACCEPTING, Gate
@@ -119,10 +121,10 @@ class GuardContract(Contract):
         taken = await scene.start("taken")
         ended = (await scene.record(new("ended", event("flow.failed"), gate=Gate.CLOSED))).stream
         shut = (await scene.record(new("shut", gate=Gate.CLOSED))).stream
-        late = {"gates": ACCEPTING, "version": 9}
-        gone = {"timer": 5, **late}
-        lost = {"lease": (5, WORKER), **gone}
-        stale = {"leader": OTHER, **lost}
+        late: dict[str, Any] = {"gates": ACCEPTING, "version": 9}
+        gone: dict[str, Any] = {"timer": 5, **late}
+        lost: dict[str, Any] = {"lease": (5, WORKER), **gone}
+        stale: dict[str, Any] = {"leader": OTHER, **lost}
         done = await scene.commit(
             new("taken", **stale),
             Item([event()], stream=99, **stale),

@@ -12,6 +12,9 @@ from runfold.store.sql import attached_queries as queries
 from runfold.store.sql.attached_queries import AttachedEvent
 from runfold.store.sql.blocking import CallFailed, Database, Work
 
+TRIES_MAX = 20
+"""How often a number for a new log is tried; all who create one at once compete for it."""
+
 _T = TypeVar("_T")
 
 
@@ -34,10 +37,7 @@ class AttachedLog:
     def log_id(self) -> int:
         """The log's number."""
         if self._log_id is None:
-            found = self.database.read(lambda connection: queries.find_log(connection, self.name))
-            self._log_id = found or self.database.write(
-                lambda connection: queries.create_log(connection, self.name)
-            )
+            self._log_id = self._find() or self._create()
         return self._log_id
 
     def append(self, events: Sequence[AttachedEvent], tracked: Tracked | None = None) -> list[int]:
@@ -84,6 +84,21 @@ class AttachedLog:
         """Return up to which position ``application`` was processed here."""
         log = self.log_id
         return self.database.read(lambda connection: queries.tracked(connection, log, application))
+
+    def _find(self) -> int | None:
+        return self.database.read(lambda connection: queries.find_log(connection, self.name))
+
+    def _create(self) -> int:
+        for _ in range(TRIES_MAX):
+            try:
+                return self.database.write(
+                    lambda connection: queries.create_log(connection, self.name)
+                )
+            except CallFailed as error:
+                # An engine took the number for a namespace meanwhile: take the next.
+                if error.kind != "IntegrityError":
+                    raise
+        raise CallFailed("OperationalError", f"no log for {self.name!r} after {TRIES_MAX} tries")
 
 
 def open_database(url: str, *, creates: bool = True) -> Database:

@@ -9,26 +9,15 @@ under the log's lock, contiguous, in commit order.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import (
-    Connection,
-    Executable,
-    ScalarSelect,
-    Select,
-    and_,
-    func,
-    insert,
-    literal,
-    select,
-)
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, literal, select
 
 from runfold.store.sql.schema import EVENTS, LOGS, STREAMS, TRACKING
 
-IDS_PER_QUERY_MAX = 500
+_IDS_PER_QUERY_MAX = 500
 """How many streams one statement looks up; a database bounds the parameters of one."""
 
 WINDOW_EVENTS = 5000
@@ -39,6 +28,8 @@ TRACKED_ROWS_MAX = 1000
 
 _CREATING = 0  # The lock of no log, taken by whoever makes one.
 _OPEN_SECONDS_MAX = "10s"
+_VERSION_MAX = 2**31 - 1
+_LIMIT_MAX = 2**31 - 1
 
 
 class AttachedEvent(NamedTuple):
@@ -53,9 +44,79 @@ class AttachedEvent(NamedTuple):
     """Place in the log; 0 until it is recorded."""
 
 
+# Built once: what SQLAlchemy takes to build and recognise a statement is most of its price.
+_LOG = bindparam("log")
+_NOW = {
+    "postgresql": func.clock_timestamp(type_=EVENTS.c.ts.type),
+    "sqlite": bindparam("now", type_=EVENTS.c.ts.type),
+}
+_FIND_LOG = select(LOGS.c.log_id).where(LOGS.c.name == bindparam("name"))
+_LAST_LOG = {dialect: select(now, func.max(LOGS.c.log_id)) for dialect, now in _NOW.items()}
+_LOCK = select(
+    func.set_config("idle_in_transaction_session_timeout", _OPEN_SECONDS_MAX, True),
+    func.runfold.lock_log(_LOG),
+)
+_HEAD = select(func.max(EVENTS.c.position)).where(EVENTS.c.log_id == _LOG)
+_LAST_TS = (
+    select(EVENTS.c.ts)
+    .where(EVENTS.c.log_id == _LOG)
+    .order_by(EVENTS.c.position.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_KNOWN = and_(STREAMS.c.log_id == _LOG, STREAMS.c.id.in_(bindparam("ids", expanding=True)))
+_BEFORE = {
+    # A row also when there is no stream; with one, a row for each.
+    dialect: select(
+        now, _LAST_TS, _HEAD.scalar_subquery(), STREAMS.c.id, STREAMS.c.stream
+    ).select_from(select(literal(1).label("one")).subquery("one").outerjoin(STREAMS, _KNOWN))
+    for dialect, now in _NOW.items()
+}
+_NEW_LOG, _NEW_STREAM, _NEW_EVENT = insert(LOGS), insert(STREAMS), insert(EVENTS)
+_STREAM = {
+    newest_first: select(EVENTS.c.version, EVENTS.c.topic, EVENTS.c.state, EVENTS.c.position)
+    .where(
+        EVENTS.c.log_id == _LOG,
+        EVENTS.c.stream
+        == select(STREAMS.c.stream)
+        .where(STREAMS.c.log_id == _LOG, STREAMS.c.id == bindparam("id"))
+        .scalar_subquery(),
+        EVENTS.c.version > bindparam("after"),
+        EVENTS.c.version <= bindparam("upto"),
+    )
+    .order_by(EVENTS.c.version.desc() if newest_first else EVENTS.c.version)
+    .limit(bindparam("limit"))
+    for newest_first in (False, True)
+}
+_PAGE = (
+    select(
+        # A subquery and not a join, which may be done the wrong way round.
+        select(STREAMS.c.id)
+        .where(STREAMS.c.log_id == EVENTS.c.log_id, STREAMS.c.stream == EVENTS.c.stream)
+        .scalar_subquery(),
+        EVENTS.c.version,
+        EVENTS.c.topic,
+        EVENTS.c.state,
+        EVENTS.c.position,
+    )
+    .where(
+        EVENTS.c.log_id == _LOG,
+        EVENTS.c.position > bindparam("after"),
+        EVENTS.c.position <= bindparam("upto"),
+    )
+    .order_by(EVENTS.c.position)
+    .limit(bindparam("limit"))
+)
+_PAGE_OF_TOPICS = _PAGE.where(EVENTS.c.topic.in_(bindparam("topics", expanding=True)))
+_OF_UPSTREAM = and_(TRACKING.c.log_id == _LOG, TRACKING.c.application == bindparam("upstream"))
+_TRACKED = select(func.max(TRACKING.c.position)).where(_OF_UPSTREAM)
+_NEW_TRACKING = insert(TRACKING)
+_FORGET = TRACKING.delete().where(_OF_UPSTREAM, TRACKING.c.position < bindparam("before"))
+
+
 def find_log(connection: Connection, name: str) -> int | None:
     """Return the number of the log ``name``, None when there is none."""
-    return connection.scalar(select(LOGS.c.log_id).where(LOGS.c.name == name))
+    return connection.scalar(_FIND_LOG, {"name": name})
 
 
 def create_log(connection: Connection, name: str) -> int:
@@ -63,16 +124,16 @@ def create_log(connection: Connection, name: str) -> int:
     lock(connection, _CREATING)
     if (found := find_log(connection, name)) is not None:
         return found
-    last = connection.scalar(select(func.max(LOGS.c.log_id))) or 1
+    now, last = connection.execute(_LAST_LOG[connection.dialect.name], {"now": _clock()}).one()
     row = {
-        "log_id": last + 1,
+        "log_id": (last or 1) + 1,
         "generation": 1,
-        "created_at": connection.scalar(select(_now(connection))),
+        "created_at": now,
         "name": name,
         "identity": uuid4().hex,
     }
-    connection.execute(insert(LOGS), row)
-    return int(last + 1)
+    connection.execute(_NEW_LOG, row)
+    return int(row["log_id"])
 
 
 def lock(connection: Connection, log: int) -> None:
@@ -82,8 +143,7 @@ def lock(connection: Connection, log: int) -> None:
     the lock loses it after ten seconds.
     """
     if connection.dialect.name == "postgresql":
-        limit = func.set_config("idle_in_transaction_session_timeout", _OPEN_SECONDS_MAX, True)
-        connection.execute(select(limit, func.runfold.lock_log(log)))
+        connection.execute(_LOCK, {"log": log})
 
 
 def append(connection: Connection, log: int, events: Sequence[AttachedEvent]) -> list[int]:
@@ -93,8 +153,7 @@ def append(connection: Connection, log: int, events: Sequence[AttachedEvent]) ->
     """
     if not events:
         return []
-    ts, last = _clock_and_head(connection, log)
-    streams = _streams(connection, log, {event.id for event in events})
+    ts, last, streams = _before(connection, log, list({event.id for event in events}))
     new = []
     rows = []
     for position, event in enumerate(events, start=last + 1):
@@ -113,8 +172,8 @@ def append(connection: Connection, log: int, events: Sequence[AttachedEvent]) ->
             }
         )
     if new:
-        connection.execute(insert(STREAMS), new)
-    connection.execute(insert(EVENTS), rows)
+        connection.execute(_NEW_STREAM, new)
+    connection.execute(_NEW_EVENT, rows)
     return list(range(last + 1, last + 1 + len(events)))
 
 
@@ -129,19 +188,15 @@ def read_stream(
     limit: int | None,
 ) -> list[AttachedEvent]:
     """Return events of one stream with versions in (``after``, ``upto``], in order."""
-    at = EVENTS.c.version
-    number = select(STREAMS.c.stream).where(STREAMS.c.log_id == log, STREAMS.c.id == stream)
-    found = (
-        select(literal(stream), at, EVENTS.c.topic, EVENTS.c.state, EVENTS.c.position)
-        .where(EVENTS.c.log_id == log, EVENTS.c.stream == number.scalar_subquery())
-        .order_by(at.desc() if newest_first else at)
-        .limit(limit)
-    )
-    if after is not None:
-        found = found.where(at > after)
-    if upto is not None:
-        found = found.where(at <= upto)
-    return _events(connection, found)
+    bounds = {
+        "log": log,
+        "id": stream,
+        "after": -_VERSION_MAX if after is None else after,
+        "upto": _VERSION_MAX if upto is None else upto,
+        "limit": _LIMIT_MAX if limit is None else limit,
+    }
+    rows = connection.execute(_STREAM[newest_first], bounds)
+    return [AttachedEvent(stream, *row) for row in rows]
 
 
 def read_page(
@@ -161,17 +216,20 @@ def read_page(
     last = (head(connection, log) or 0) if topics else after + limit
     last = last if upto is None else min(upto, last)
     width = max(limit, WINDOW_EVENTS) if topics else limit
+    page = _PAGE_OF_TOPICS if topics else _PAGE
     found: list[AttachedEvent] = []
     while after < last and len(found) < limit:
-        window = _window(log, after, min(after + width, last), topics)
-        found += _events(connection, window.limit(limit - len(found)))
+        bounds = {"after": after, "upto": min(after + width, last), "limit": limit - len(found)}
+        of_topics = {"topics": list(topics)} if topics else {}
+        rows = connection.execute(page, {"log": log} | bounds | of_topics)
+        found += [AttachedEvent(*row) for row in rows]
         after += width
     return found
 
 
 def head(connection: Connection, log: int) -> int | None:
     """Return the position of the last event, None in an empty log."""
-    return connection.scalar(select(_head(log)))
+    return connection.scalar(_HEAD, {"log": log})
 
 
 def track(connection: Connection, log: int, application: str, position: int) -> bool:
@@ -184,68 +242,36 @@ def track(connection: Connection, log: int, application: str, position: int) -> 
     if last is not None and position <= last:
         return False
     row = {"log_id": log, "application": application, "position": position}
-    connection.execute(insert(TRACKING), row)
+    connection.execute(_NEW_TRACKING, row)
     if last is not None and position // TRACKED_ROWS_MAX > last // TRACKED_ROWS_MAX:
-        old = and_(TRACKING.c.log_id == log, TRACKING.c.application == application)
-        connection.execute(TRACKING.delete().where(old, TRACKING.c.position < position))
+        old = {"log": log, "upstream": application, "before": position}
+        connection.execute(_FORGET, old)
     return True
 
 
 def tracked(connection: Connection, log: int, application: str) -> int | None:
     """Return up to which position ``application`` was processed, None: nothing of it."""
-    at = TRACKING.c.position
-    return connection.scalar(
-        select(func.max(at)).where(TRACKING.c.log_id == log, TRACKING.c.application == application)
-    )
+    return connection.scalar(_TRACKED, {"log": log, "upstream": application})
 
 
-def _window(log: int, after: int, upto: int, topics: Sequence[str]) -> Select[Any]:
-    at = EVENTS.c.position
-    stream = and_(STREAMS.c.log_id == EVENTS.c.log_id, STREAMS.c.stream == EVENTS.c.stream)
-    # A subquery and not a join, which may be done the wrong way round.
-    stream_id = select(STREAMS.c.id).where(stream).scalar_subquery()
-    found = (
-        select(stream_id, EVENTS.c.version, EVENTS.c.topic, EVENTS.c.state, at)
-        .where(EVENTS.c.log_id == log, at > after, at <= upto)
-        .order_by(at)
-    )
-    return found.where(EVENTS.c.topic.in_(topics)) if topics else found
+def _clock() -> int:
+    """Return this machine's time in microseconds, which is the clock of SQLite's store."""
+    return time.time_ns() // 1000
 
 
-def _events(connection: Connection, found: Executable) -> list[AttachedEvent]:
-    return [AttachedEvent(*row) for row in connection.execute(found)]
+def _before(
+    connection: Connection, log: int, ids: Sequence[bytes]
+) -> tuple[Any, int, dict[bytes, int]]:
+    """Return when to record, the last position, and the numbers of those ``ids`` that exist.
 
-
-def _head(log: int) -> ScalarSelect[Any]:
-    return select(func.max(EVENTS.c.position)).where(EVENTS.c.log_id == log).scalar_subquery()
-
-
-def _now(connection: Connection) -> Any:
-    """Return the store's clock: on SQLite this machine's."""
-    if connection.dialect.name == "postgresql":
-        return func.clock_timestamp(type_=EVENTS.c.ts.type)
-    return literal(time.time_ns() // 1000, EVENTS.c.ts.type)
-
-
-def _clock_and_head(connection: Connection, log: int) -> tuple[Any, int]:
-    """Return when to record, never before the event before it, and the last position."""
-    last = (
-        select(EVENTS.c.ts)
-        .where(EVENTS.c.log_id == log)
-        .order_by(EVENTS.c.position.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    now, ts, position = connection.execute(select(_now(connection), last, _head(log))).one()
-    return (now if ts is None else max(now, ts)), position or 0
-
-
-def _streams(connection: Connection, log: int, ids: Iterable[bytes]) -> dict[bytes, int]:
-    """Return the numbers of those of ``ids`` that are streams."""
-    numbers: dict[bytes, int] = {}
-    rest = iter(ids)
-    while some := list(islice(rest, IDS_PER_QUERY_MAX)):
-        wanted = and_(STREAMS.c.log_id == log, STREAMS.c.id.in_(some))
-        found = connection.execute(select(STREAMS.c.id, STREAMS.c.stream).where(wanted))
-        numbers.update((row.id, row.stream) for row in found)
-    return numbers
+    One statement, as others wait for the lock; more only where it would be too long.
+    """
+    statement: Select[Any] = _BEFORE[connection.dialect.name]
+    streams: dict[bytes, int] = {}
+    for first in range(0, len(ids), _IDS_PER_QUERY_MAX):
+        some = ids[first : first + _IDS_PER_QUERY_MAX]
+        rows = connection.execute(statement, {"log": log, "ids": some, "now": _clock()}).all()
+        streams.update((row.id, row.stream) for row in rows if row.id is not None)
+    now, ts, position = rows[0][:3]
+    # Never before the event before it: then the state at a time is a prefix.
+    return (now if ts is None else max(now, ts)), position or 0, streams

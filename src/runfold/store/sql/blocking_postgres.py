@@ -53,13 +53,13 @@ class PostgresDatabase(Database):
         with self._starting:
             if self._bridge is None:
                 self._bridge = _Bridge(self._address)
-                weakref.finalize(self, self._bridge.stop)
+                weakref.finalize(self, _let_go, self._bridge)
             return self._bridge
 
     def _close(self) -> None:
         with self._starting:
             if self._bridge is not None:
-                self._bridge.stop()
+                self._bridge.stop(waits=True)
 
 
 class _Bridge:
@@ -96,12 +96,20 @@ class _Bridge:
             future.cancel()
             raise
 
-    def stop(self) -> None:
-        """End the thread; wait for it, unless the garbage collector asks from it."""
+    def stop(self, *, waits: bool) -> None:
+        """End the thread."""
         with suppress(RuntimeError):  # Closed: it has ended.
             self._loop.call_soon_threadsafe(self._stop.set)
-        if threading.current_thread() is not self._thread:
+        if waits and threading.current_thread() is not self._thread:
             self._thread.join(CLOSE_SECONDS_MAX)
+
+
+def _let_go(bridge: _Bridge) -> None:
+    """End ``bridge``, which nobody holds: at exit, or when the garbage collector finds it.
+
+    The collector may run in any thread, inside anything, so only the main thread waits.
+    """
+    bridge.stop(waits=threading.current_thread() is threading.main_thread())
 
 
 class _Dead(Exception):

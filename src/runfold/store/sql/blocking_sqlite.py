@@ -11,18 +11,18 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Engine, StaticPool, create_engine, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from runfold.store.sql.blocking import CallFailed, Database, Work
 from runfold.store.sql.columns import TRANSLATED
 from runfold.store.sql.sqlite_lane import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, is_busy
+from runfold.store.sql.sqlite_open import path_of
+from runfold.store.sql.sqlite_plans import settle
 
 BUSY_SECONDS_MAX = 60.0
 """How long a call waits for another process that writes to the file."""
@@ -31,16 +31,14 @@ CONNECTIONS_MAX = 10
 """How many threads read one file at once."""
 
 _T = TypeVar("_T")
-_MEMORY = (None, "", ":memory:")
 
 
 class SqliteDatabase(Database):
     """A SQLite file, or a database in memory."""
 
     def __init__(self, url: str, *, creates: bool) -> None:
-        name = make_url(url).database if url.startswith("sqlite") else None
-        in_memory = name in _MEMORY
-        place = f"memory-{uuid4().hex}" if in_memory else str(Path(str(name)).absolute())
+        in_memory = url.startswith("memory:")
+        place = f"memory-{uuid4().hex}" if in_memory else str(path_of(url))
         super().__init__(place, creates=creates, migrates=True)
         self._engine = _memory() if in_memory else _file(place)
         self._writing = Lock()
@@ -71,8 +69,11 @@ class SqliteDatabase(Database):
 
     def _prepare(self, work: Work[None]) -> None:
         with self._writing, self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS_MAX * 1000:.0f}")
             work(connection)
-            connection.exec_driver_sql("PRAGMA busy_timeout = 0")  # The migration waits longer.
+            settle(driver)
+            driver.execute("PRAGMA busy_timeout = 0")
 
     def _close(self) -> None:
         self._finalizer()

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, LargeBinary, Text, bindparam, func, insert, select
+from sqlalchemy import ARRAY, Connection, LargeBinary, Text, bindparam, func, insert, select, true
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
@@ -36,9 +36,9 @@ _NEW = (
 )
 _DELIVER = insert(INBOX).from_select(
     ["created_at", "log_id", "run_id", "body"],
-    select(func.clock_timestamp(), LOGS.c.log_id, _NEW.c.run_id, _NEW.c.body).where(
-        LOGS.c.identity == bindparam("identity")
-    ),
+    select(func.clock_timestamp(), LOGS.c.log_id, _NEW.c.run_id, _NEW.c.body)
+    .join_from(LOGS, _NEW, true())
+    .where(LOGS.c.identity == bindparam("identity")),
 )
 _FOR_ASYNCPG = for_postgres(_DELIVER)
 _FOR_PSYCOPG = compiled(_DELIVER, psycopg.dialect())  # type: ignore[no-untyped-call]
@@ -83,7 +83,9 @@ def _through_driver(connection: Any, identity: LogIdentity, rows: _Rows) -> Any:
 def _through_sqlalchemy(connection: Connection, identity: LogIdentity, rows: _Rows) -> None:
     _require_postgres(connection.dialect.name)
     try:
-        done = connection.execute(_DELIVER, _values(identity, rows))
+        done = connection.execute(
+            _DELIVER, _values(identity, rows), execution_options={"preserve_rowcount": True}
+        )
     except Exception as error:
         raise _explained(error) from error
     _confirm(done.rowcount, rows)

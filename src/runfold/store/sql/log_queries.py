@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, Select, any_, bindparam, case, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    LargeBinary,
+    Select,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from runfold.store.sql.schema import BATCHES, BLOBS, EVENTS, OPEN_RUNS, STREAMS
 
@@ -33,6 +46,22 @@ _STORED = (
 )
 _LOG = bindparam("log_id")
 _NUMBERS = ARRAY(BigInteger())
+
+
+def _unnested(**arrays: ARRAY[Any]) -> TableValuedAlias:
+    """Return the rows of parallel arrays, each a parameter of that name."""
+    columns = [bindparam(name, type_=kind) for name, kind in arrays.items()]
+    return func.unnest(*columns).table_valued(*arrays).render_derived("wanted")
+
+
+def _each(wanted: TableValuedAlias, probe: Select[Any]) -> Select[Any]:
+    """Return what ``probe`` finds for each row of ``wanted``; it finds at most one.
+
+    The limit keeps the probe a probe: without statistics (a table that was empty when the
+    statement was planned) the planner would read the whole log instead.
+    """
+    found = probe.correlate(wanted).limit(1).lateral("found")
+    return select(*found.c).select_from(wanted.join(found, true()))
 
 
 def read() -> Select[Any]:
@@ -64,15 +93,14 @@ def read_stream() -> Select[Any]:
 
 def read_versions() -> Select[Any]:
     """Return the events at the places of the parallel arrays ``streams`` and ``versions``."""
-    wanted = (
-        func.unnest(bindparam("streams", type_=_NUMBERS), bindparam("versions", type_=_NUMBERS))
-        .table_valued("stream", "version")
-        .render_derived("wanted")
-    )
-    return select(*_STORED).where(
-        EVENTS.c.log_id == _LOG,
-        EVENTS.c.stream == wanted.c.stream,
-        EVENTS.c.version == wanted.c.version,
+    wanted = _unnested(streams=_NUMBERS, versions=_NUMBERS)
+    return _each(
+        wanted,
+        select(*_STORED).where(
+            EVENTS.c.log_id == _LOG,
+            EVENTS.c.stream == wanted.c.streams,
+            EVENTS.c.version == wanted.c.versions,
+        ),
     )
 
 
@@ -90,25 +118,34 @@ def head() -> Select[Any]:
 
 def places() -> Select[Any]:
     """Return position, stream and version of the events at ``positions``."""
-    return select(EVENTS.c.position, EVENTS.c.stream, EVENTS.c.version).where(
-        EVENTS.c.log_id == _LOG,
-        EVENTS.c.position == any_(bindparam("positions", type_=_NUMBERS)),
+    wanted = _unnested(positions=_NUMBERS)
+    return _each(
+        wanted,
+        select(EVENTS.c.position, EVENTS.c.stream, EVENTS.c.version).where(
+            EVENTS.c.log_id == _LOG, EVENTS.c.position == wanted.c.positions
+        ),
     )
 
 
 def find() -> Select[Any]:
     """Return id and number of those of ``ids`` that are streams."""
-    return select(STREAMS.c.id, STREAMS.c.stream).where(
-        STREAMS.c.log_id == _LOG,
-        STREAMS.c.id == any_(bindparam("ids", type_=ARRAY(LargeBinary()))),
+    wanted = _unnested(ids=ARRAY(LargeBinary()))
+    return _each(
+        wanted,
+        select(STREAMS.c.id, STREAMS.c.stream).where(
+            STREAMS.c.log_id == _LOG, STREAMS.c.id == wanted.c.ids
+        ),
     )
 
 
 def names() -> Select[Any]:
     """Return number, id and flow of ``streams``."""
-    return select(STREAMS.c.stream, STREAMS.c.id, STREAMS.c.flow).where(
-        STREAMS.c.log_id == _LOG,
-        STREAMS.c.stream == any_(bindparam("streams", type_=_NUMBERS)),
+    wanted = _unnested(streams=_NUMBERS)
+    return _each(
+        wanted,
+        select(STREAMS.c.stream, STREAMS.c.id, STREAMS.c.flow).where(
+            STREAMS.c.log_id == _LOG, STREAMS.c.stream == wanted.c.streams
+        ),
     )
 
 
@@ -136,14 +173,10 @@ def open_runs() -> Select[Any]:
 def old_batches() -> Any:
     """Delete at most ``limit`` rows of ``batches`` from before ``before``."""
     old = (
-        select(BATCHES.c.appender, BATCHES.c.number)
+        select(literal_column("ctid"))
+        .select_from(BATCHES)
         .where(BATCHES.c.log_id == _LOG, BATCHES.c.at < bindparam("before"))
         .order_by(BATCHES.c.at)
         .limit(bindparam("limit"))
-        .subquery("old")
     )
-    return BATCHES.delete().where(
-        BATCHES.c.log_id == _LOG,
-        BATCHES.c.appender == old.c.appender,
-        BATCHES.c.number == old.c.number,
-    )
+    return BATCHES.delete().where(literal_column("ctid") == any_(func.array(old.scalar_subquery())))

@@ -46,7 +46,7 @@ class Ears:
         self._address, self._channel = address, name
         self._link: Link | None = None
         self.rung = asyncio.Event()
-        self.is_proven = False
+        self.proven = asyncio.Event()
         """A notification has come through this connection."""
         self._is_closed = False
         self.own = 0
@@ -56,7 +56,8 @@ class Ears:
         """Return whether a connection was made now that has not proved itself yet."""
         if self._link is not None and not self._link.is_closed():
             return False
-        self._link, self.is_proven = None, False
+        self._link = None
+        self.proven.clear()
         with suppress(*LOST, StoreUnavailable):
             self._link = await connect(self._address)
             await self._link.listen(self._channel, self._heard)
@@ -82,7 +83,7 @@ class Ears:
             self._link = None
 
     def _heard(self, pid: int) -> None:
-        self.is_proven = True
+        self.proven.set()
         if pid != self.own:
             self.rung.set()
 
@@ -117,12 +118,15 @@ class PostgresDoorbell(PostgresQueries):
         """Yield whenever another process may have appended, until the store closes."""
         ears = Ears(self._address, channel(self.identity))
         self._ears.append(ears)
-        end, pause = await self._end(0), POLL_SECONDS_MIN
+        end, pause = 0, POLL_SECONDS_MIN
         try:
             while not self._closed:
-                if self._address.prepares and await ears.listen():
+                # What came before LISTEN made no sound: after it, look at once.
+                is_new = self._address.prepares and await ears.listen()
+                if is_new:
                     await self.ring()
-                rang = await ears.rang(HEARD_POLL_SECONDS if ears.is_proven else pause)
+                span = HEARD_POLL_SECONDS if ears.proven.is_set() else pause
+                rang = not is_new and await ears.rang(span)
                 known, end = end, end if rang else await self._end(end)
                 pause = POLL_SECONDS_MIN if end != known else self._longer(pause)
                 if not self._closed and (rang or end != known):

@@ -15,6 +15,9 @@ from runfold.store.sql.postgres_driver import LOST, Address, Link, connect
 RENEW_SECONDS_MAX = 5.0
 """How long one try may take, connecting included."""
 
+TRIES = 2
+"""The second goes through a new connection: the first may have died since the last renewal."""
+
 
 class PostgresRenewer:
     """``ports.Renewer``: used by one thread, blocking."""
@@ -29,16 +32,16 @@ class PostgresRenewer:
         """Extend the lease; False when it was swept. Raises ``StoreUnavailable``."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        try:
-            return self._loop.run_until_complete(self._renew())
-        except LOST as error:
-            if self._link is not None:
-                self._link.drop()
-                self._link = None
-            raise StoreUnavailable(
-                f"the lease could not be renewed at {self._address.place}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        for _ in range(TRIES):
+            try:
+                return self._loop.run_until_complete(self._renew())
+            except LOST as error:
+                self._drop()
+                lost: BaseException = error
+        raise StoreUnavailable(
+            f"the lease could not be renewed at {self._address.place}: "
+            f"{type(lost).__name__}: {lost}"
+        ) from lost
 
     def close(self) -> None:
         """Close the connection and the loop."""
@@ -48,6 +51,11 @@ class PostgresRenewer:
             self._loop.run_until_complete(self._link.close())
         self._loop.close()
         self._loop, self._link = None, None
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.drop()
+            self._link = None
 
     async def _renew(self) -> bool:
         async with asyncio.timeout(RENEW_SECONDS_MAX):

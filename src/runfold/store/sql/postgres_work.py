@@ -56,13 +56,14 @@ class PostgresWork(PostgresQueries):
 
     async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
         """Return leased jobs whose token has no live member."""
-        return [Stalled(*row) for row in await self._rows(_STALLED, now=now, limit=limit)]
+        rows = await self._rows(_STALLED, now=now, limit=limit)
+        return sorted(Stalled(*row) for row in rows)
 
     async def leased(self, token: int) -> list[Job]:
         """Return the jobs that this token holds, by id."""
         rows = await self._rows(_LEASED, token=token)
         ts = await self.now() if rows else None
-        return [Job(*row, 0, 0, ts) for row in rows]
+        return sorted(Job(*row, 0, 0, ts) for row in rows)
 
     async def held(self, token: int) -> dict[int, int]:
         """Return the gate of its run for each job that this token holds, by job id."""

@@ -10,19 +10,19 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select, text, update
+from sqlalchemy import and_, select, text, update
 
 from runfold.flow.events import StepStarted
 from runfold.ports import Claim, Encoded, Job
 from runfold.store.sql.schema import JOBS, STREAMS
-from runfold.store.sql.sqlite_values import limited, moment, prepared
+from runfold.store.sql.sqlite_values import limited, moment, param, prepared
 from runfold.store.sql.sqlite_write import Writing
 
 PAGE_JOBS_MIN = 32
 """How many rows one probe reads at least, so that jobs without a taker are passed quickly."""
 _ABOVE_BEST = 11
 
-_LOG, _QUEUE = bindparam("log"), bindparam("of_queue")
+_LOG, _QUEUE = param("log"), param("of_queue")
 _READY = text("member IS NULL AND NOT blocked")
 
 _PRIORITY = prepared(
@@ -31,7 +31,7 @@ _PRIORITY = prepared(
         .where(
             JOBS.c.log_id == _LOG,
             JOBS.c.queue == _QUEUE,
-            JOBS.c.priority < bindparam("below"),
+            JOBS.c.priority < param("below"),
             _READY,
         )
         .order_by(JOBS.c.priority.desc())
@@ -48,8 +48,8 @@ _READY_JOBS = prepared(
         .where(
             JOBS.c.log_id == _LOG,
             JOBS.c.queue == _QUEUE,
-            JOBS.c.priority == bindparam("of_priority"),
-            JOBS.c.id >= bindparam("floor"),
+            JOBS.c.priority == param("of_priority"),
+            JOBS.c.id >= param("floor"),
             _READY,
         )
         .order_by(JOBS.c.id)
@@ -58,8 +58,8 @@ _READY_JOBS = prepared(
 )  # fmt: skip
 _LEASE = prepared(
     update(JOBS)
-    .where(JOBS.c.log_id == _LOG, JOBS.c.id == bindparam("of"))
-    .values(member=bindparam("token")),
+    .where(JOBS.c.log_id == _LOG, JOBS.c.id == param("of"))
+    .values(member=param("token")),
     "token", "log", "of",
 )  # fmt: skip
 
@@ -74,7 +74,7 @@ def claim(connection: sqlite3.Connection, log: int, asked: Claim, writing: Writi
         step, activation, attempt, key = row[4], row[5], row[6], row[9]
         started = Encoded(StepStarted.TOPIC, asked.state, step, activation, attempt, key)
         version = writing.append(row[1], started)
-        jobs.append(Job(*row, writing.position, version, ts))
+        jobs.append(Job._make((*row, writing.position, version, ts)))
     return jobs
 
 
@@ -106,7 +106,7 @@ def _ready(
     """Yield the ready jobs of one priority, first ready first, page by page."""
     size = max(asked.limit, PAGE_JOBS_MIN)
     floor = asked.floors[_ABOVE_BEST - 1 - priority] if asked.floors else 0
-    page = [()] * size
+    page: list[tuple[Any, ...]] = [()] * size
     while len(page) == size:
         where = (log, log, asked.queue, priority, floor, size)
         page = connection.execute(_READY_JOBS, where).fetchall()

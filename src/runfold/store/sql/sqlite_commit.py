@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, insert, select, tuple_
+from sqlalchemy import and_, delete, insert, select, tuple_
 
 from runfold.ports import Batch, Committed, Item, Job, Outcome, Refusal
 from runfold.store.sql.schema import BATCHES, EVENTS
 from runfold.store.sql.sqlite_claim import claim
 from runfold.store.sql.sqlite_guards import facts, refusals
 from runfold.store.sql.sqlite_lane import transaction
-from runfold.store.sql.sqlite_values import clock, given, limited, listed, moment, prepared
+from runfold.store.sql.sqlite_values import clock, given, limited, listed, moment, param, prepared
 from runfold.store.sql.sqlite_write import Writing
 
 BATCHES_KEPT_MICROS = 3600 * 1_000_000
@@ -22,12 +22,12 @@ BATCHES_KEPT_MICROS = 3600 * 1_000_000
 BATCHES_PER_SWEEP = 256
 """Every so many batches of an appender, twice as many forgotten ones are removed at most."""
 
-_LOG = bindparam("log")
+_LOG = param("log")
 _KNOWN = prepared(
     select(BATCHES.c.first_position, BATCHES.c.at, BATCHES.c.outcomes).where(
         BATCHES.c.log_id == _LOG,
-        BATCHES.c.appender == bindparam("by"),
-        BATCHES.c.number == bindparam("counted"),
+        BATCHES.c.appender == param("by"),
+        BATCHES.c.number == param("counted"),
     ),
     "log", "by", "counted",
 )  # fmt: skip
@@ -40,9 +40,7 @@ _LAST = prepared(
     "log", "limit",
 )  # fmt: skip
 _COLUMNS = ("appender", "number", "first_position", "at", "log_id", "outcomes")
-_REMEMBER = prepared(
-    insert(BATCHES).values({name: bindparam(name) for name in _COLUMNS}), *_COLUMNS
-)
+_REMEMBER = prepared(insert(BATCHES).values({name: param(name) for name in _COLUMNS}), *_COLUMNS)
 _places = given("positions")
 _PLACES = prepared(
     select(EVENTS.c.position, EVENTS.c.stream, EVENTS.c.version)
@@ -57,7 +55,7 @@ _FORGET = prepared(
         tuple_(BATCHES.c.appender, BATCHES.c.number).in_(
             limited(
                 select(_old.c.appender, _old.c.number)
-                .where(_old.c.log_id == _LOG, _old.c.at < bindparam("before"))
+                .where(_old.c.log_id == _LOG, _old.c.at < param("before"))
                 .order_by(_old.c.at)
             )
         ),

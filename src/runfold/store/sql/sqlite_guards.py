@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, func, literal_column, select
+from sqlalchemy import and_, func, literal_column, select
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
 from runfold.ports import Item, Refusal
 from runfold.store.sql.schema import EVENTS, INBOX, JOBS, LEADERS, MEMBERS, STREAMS, TIMERS
-from runfold.store.sql.sqlite_values import given, listed, prepared
+from runfold.store.sql.sqlite_values import given, listed, param, prepared
 
 DISPATCHER = "dispatcher"
 """The role whose token ``Item.leader`` names."""
 
-_LOG, _ONE = bindparam("log"), literal_column("1")
+_LOG = param("log")
 _streams, _jobs, _timers, _inbox = (given(name) for name in ("streams", "jobs", "timers", "rows"))
 
 _HEADS = prepared(
@@ -42,11 +42,11 @@ _HEADS = prepared(
     "streams", "log", "log", "log",
 )  # fmt: skip
 _TAKEN = prepared(
-    select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == bindparam("id")),
+    select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == param("id")),
     "log", "id",
 )  # fmt: skip
 _LEADER = prepared(
-    select(LEADERS.c.token).where(LEADERS.c.log_id == _LOG, LEADERS.c.role == bindparam("role")),
+    select(LEADERS.c.token).where(LEADERS.c.log_id == _LOG, LEADERS.c.role == param("role")),
     "log", "role",
 )  # fmt: skip
 _LEASES = prepared(
@@ -58,7 +58,7 @@ _LEASES = prepared(
         and_(
             MEMBERS.c.log_id == _LOG,
             MEMBERS.c.token == JOBS.c.member,
-            MEMBERS.c.expires_at > bindparam("now"),
+            MEMBERS.c.expires_at > param("now"),
         ),
     ),
     "jobs", "log", "log", "now",
@@ -70,7 +70,7 @@ _DUE = prepared(
     )
     .select_from(_timers)
     .join(TIMERS, and_(TIMERS.c.log_id == _LOG, TIMERS.c.id == _timers.c.value))
-    .where(TIMERS.c.due_at <= bindparam("now")),
+    .where(TIMERS.c.due_at <= param("now")),
     "timers", "log", "now",
 )  # fmt: skip
 _WAITING = prepared(

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert
+from sqlalchemy import Connection, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from runfold.errors import InvalidInput
 from runfold.store.sql.schema import INBOX
-from runfold.store.sql.sqlite_values import clock, prepared
+from runfold.store.sql.sqlite_values import clock, param, prepared
 
 _COLUMNS = ("created_at", "log_id", "run_id", "body")
-_ENLIST = prepared(insert(INBOX).values({name: bindparam(name) for name in _COLUMNS}), *_COLUMNS)
+_ENLIST = prepared(insert(INBOX).values({name: param(name) for name in _COLUMNS}), *_COLUMNS)
 _FILES = "PRAGMA database_list"
 
 Execute = Callable[[str, tuple[Any, ...]], Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from sqlalchemy import Table, bindparam, delete, literal_column, select, update
+from sqlalchemy import Table, delete, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runfold.ports import Member
@@ -13,15 +13,15 @@ from runfold.store.sql.compiled import for_sqlite
 from runfold.store.sql.schema import CURSORS, LEADERS, LOGS, MEMBERS
 from runfold.store.sql.sqlite_guards import DISPATCHER
 from runfold.store.sql.sqlite_lane import transaction
-from runfold.store.sql.sqlite_values import limited, prepared
+from runfold.store.sql.sqlite_values import limited, param, prepared
 
 _SECOND = 1_000_000
-_LOG, _TOKEN = bindparam("log"), bindparam("of_token")
+_LOG, _TOKEN = param("log"), param("of_token")
 
 
 def _upserts(table: Table, *names: str) -> str:
     """Return the insert of ``names``, which replaces a row of the same key."""
-    wanted = upsert(table).values({name: bindparam(name) for name in names})
+    wanted = upsert(table).values({name: param(name) for name in names})
     keys = [column.name for column in table.primary_key]
     changed = {name: wanted.excluded[name] for name in names if name not in keys}
     return prepared(wanted.on_conflict_do_update(index_elements=keys, set_=changed), *names)
@@ -31,7 +31,7 @@ _JOIN = _upserts(MEMBERS, "token", "expires_at", "log_id", "name", "roles")
 _RENEW = prepared(
     update(MEMBERS)
     .where(MEMBERS.c.log_id == _LOG, MEMBERS.c.token == _TOKEN)
-    .values(expires_at=bindparam("until")),
+    .values(expires_at=param("until")),
     "until", "log", "of_token",
 )  # fmt: skip
 _LEAVE = prepared(
@@ -44,7 +44,7 @@ _OVER = prepared(
             limited(
                 select(MEMBERS.alias("m").c.token).where(
                     literal_column("m.log_id") == _LOG,
-                    literal_column("m.expires_at") <= bindparam("now"),
+                    literal_column("m.expires_at") <= param("now"),
                 )
             )
         ),
@@ -53,14 +53,14 @@ _OVER = prepared(
 )  # fmt: skip
 _LEADER = prepared(
     select(LEADERS.c.token, LEADERS.c.expires_at).where(
-        LEADERS.c.log_id == _LOG, LEADERS.c.role == bindparam("of_role")
+        LEADERS.c.log_id == _LOG, LEADERS.c.role == param("of_role")
     ),
     "log", "of_role",
 )  # fmt: skip
 _LEAD = _upserts(LEADERS, "token", "expires_at", "log_id", "role")
 _RESIGN = prepared(
     delete(LEADERS).where(
-        LEADERS.c.log_id == _LOG, LEADERS.c.role == bindparam("of_role"), LEADERS.c.token == _TOKEN
+        LEADERS.c.log_id == _LOG, LEADERS.c.role == param("of_role"), LEADERS.c.token == _TOKEN
     ),
     "log", "of_role", "of_token",
 )  # fmt: skip

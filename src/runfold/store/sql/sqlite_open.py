@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import bindparam, create_engine, func, insert, select
+from sqlalchemy import create_engine, func, insert, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
@@ -18,7 +18,7 @@ from runfold.store.sql import migrate
 from runfold.store.sql.schema import LOGS
 from runfold.store.sql.sqlite_lane import PAUSE_SECONDS_MAX, is_busy, transaction
 from runfold.store.sql.sqlite_plans import settle
-from runfold.store.sql.sqlite_values import clock, prepared
+from runfold.store.sql.sqlite_values import clock, param, prepared
 
 PREFIX = "sqlite:///"
 BUSY_MS_AT_OPEN = 60_000
@@ -26,14 +26,12 @@ BUSY_MS_AT_OPEN = 60_000
 _CACHED_STATEMENTS = 256
 
 _NAMED = prepared(
-    select(LOGS.c.log_id, LOGS.c.identity, LOGS.c.generation).where(
-        LOGS.c.name == bindparam("named")
-    ),
+    select(LOGS.c.log_id, LOGS.c.identity, LOGS.c.generation).where(LOGS.c.name == param("named")),
     "named",
 )
 _HIGHEST = prepared(select(func.max(LOGS.c.log_id)))
 _COLUMNS = ("log_id", "generation", "created_at", "name", "identity")
-_NEW_LOG = prepared(insert(LOGS).values({name: bindparam(name) for name in _COLUMNS}), *_COLUMNS)
+_NEW_LOG = prepared(insert(LOGS).values({name: param(name) for name in _COLUMNS}), *_COLUMNS)
 
 
 def path_of(url: str) -> Path:

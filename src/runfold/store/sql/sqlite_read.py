@@ -6,19 +6,19 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal_column, select
+from sqlalchemy import and_, func, literal_column, select
 
 from runfold.ports import Due, InboxRow, Job, Name, Stalled, Stored
 from runfold.store.sql import log_queries, work_queries
 from runfold.store.sql.compiled import Compiled, for_sqlite
 from runfold.store.sql.schema import EVENTS, STREAMS, TIMERS
-from runfold.store.sql.sqlite_values import given, listed, moment
+from runfold.store.sql.sqlite_values import given, listed, moment, param
 
 END = 2**62
 """Above every position, version and stream number."""
 _SECOND = 1_000_000
 
-_LOG = bindparam("log_id")
+_LOG = param("log_id")
 _places, _streams, _ids = given("places"), given("streams"), given("ids")
 
 _READ = for_sqlite(log_queries.read())
@@ -38,11 +38,11 @@ _READ_VERSIONS = for_sqlite(
 _HEAD = for_sqlite(log_queries.head())
 _LAST_VERSION = for_sqlite(
     select(func.max(EVENTS.c.version)).where(
-        EVENTS.c.log_id == _LOG, EVENTS.c.stream == bindparam("stream")
+        EVENTS.c.log_id == _LOG, EVENTS.c.stream == param("stream")
     )
 )
 _FIND = for_sqlite(
-    select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == bindparam("named"))
+    select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == param("named"))
 )
 _NAMES = for_sqlite(
     select(STREAMS.c.stream, STREAMS.c.id, STREAMS.c.flow)
@@ -137,7 +137,7 @@ class SqliteReader:
     def leased(self, connection: sqlite3.Connection, token: int, now: int) -> list[Job]:
         """Return the jobs that ``token`` holds."""
         at = moment(now)
-        return [Job(*row, 0, 0, at) for row in self._ask(connection, _LEASED, token=token)]
+        return [Job._make((*row, 0, 0, at)) for row in self._ask(connection, _LEASED, token=token)]
 
     def held(self, connection: sqlite3.Connection, token: int) -> dict[int, int]:
         """Return the gate of its run for each job that ``token`` holds."""

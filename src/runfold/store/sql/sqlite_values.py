@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Executable, Select, bindparam, func, literal_column
+from sqlalchemy import BindParameter, Executable, Select, bindparam, func, literal_column
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from runfold.store.sql.compiled import for_sqlite
@@ -23,6 +23,11 @@ def prepared(statement: Executable, *names: str) -> str:
     assert found == names, f"parameters are {found}, expected {names}: {text}"
     assert not fixed, f"constants are parameters: {fixed}"
     return text
+
+
+def param(name: str) -> BindParameter[Any]:
+    """Return the parameter ``name`` of a statement."""
+    return bindparam(name)
 
 
 def limited(statement: Select[Any]) -> Select[Any]:

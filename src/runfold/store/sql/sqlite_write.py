@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from hashlib import sha256
 
-from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runfold.flow.events import ENDS
@@ -26,19 +26,19 @@ from runfold.store.sql.schema import (
     TIMERS,
 )
 from runfold.store.sql.sqlite_guards import Facts, Head, heads
-from runfold.store.sql.sqlite_values import micros, prepared
+from runfold.store.sql.sqlite_values import micros, param, prepared
 
 SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
 """Gates under which nothing of the run is claimed."""
 _BECOMES_JOB = ("start", "retry")
 _SECOND = 1_000_000
 
-_LOG, _STREAM = bindparam("log"), bindparam("in_stream")
-_STEP, _ACTIVATION = bindparam("of_step"), bindparam("of_activation")
+_LOG, _STREAM = param("log"), param("in_stream")
+_STEP, _ACTIVATION = param("of_step"), param("of_activation")
 
 
 def _inserts(table: object, *names: str) -> str:
-    return prepared(insert(table).values({name: bindparam(name) for name in names}), *names)  # type: ignore[arg-type]
+    return prepared(insert(table).values({name: param(name) for name in names}), *names)  # type: ignore[arg-type]
 
 
 _EVENT = _inserts(
@@ -55,7 +55,7 @@ _JOB = _inserts(JOBS, *_WORK, "blocked")
 _TIMER = _inserts(TIMERS, "due_at", *_WORK, "kind")
 _BLOB = prepared(
     upsert(BLOBS)
-    .values({name: bindparam(name) for name in ("log_id", "hash", "body")})
+    .values({name: param(name) for name in ("log_id", "hash", "body")})
     .on_conflict_do_nothing(),
     "log_id", "hash", "body",
 )  # fmt: skip
@@ -64,13 +64,11 @@ _ENDED = prepared(
     "in_stream", "log",
 )  # fmt: skip
 _FREED, _FIRED = (
-    prepared(
-        delete(table).where(table.c.log_id == _LOG, table.c.id == bindparam("of")), "log", "of"
-    )
+    prepared(delete(table).where(table.c.log_id == _LOG, table.c.id == param("of")), "log", "of")
     for table in (JOBS, TIMERS)
 )
 _TAKEN_IN = prepared(
-    delete(INBOX).where(INBOX.c.log_id == _LOG, INBOX.c.id == bindparam("of")), "log", "of"
+    delete(INBOX).where(INBOX.c.log_id == _LOG, INBOX.c.id == param("of")), "log", "of"
 )
 _DROPS = [
     prepared(
@@ -93,13 +91,13 @@ _CLEARS = [
 _GATE = prepared(
     update(STREAMS)
     .where(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _STREAM)
-    .values(gate=bindparam("to")),
+    .values(gate=param("to")),
     "to", "log", "in_stream",
 )  # fmt: skip
 _BLOCK = prepared(
     update(JOBS)
     .where(JOBS.c.log_id == _LOG, JOBS.c.stream == _STREAM)
-    .values(blocked=bindparam("to")),
+    .values(blocked=param("to")),
     "to", "log", "in_stream",
 )  # fmt: skip
 _ORDER = (_NEW_STREAM, _OPENED, _ENDED, _BLOB, _EVENT, _FREED, _FIRED, _TAKEN_IN, _JOB, _TIMER)

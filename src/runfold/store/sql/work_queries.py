@@ -39,7 +39,7 @@ def next_due() -> Select[Any]:
 
 
 def stalled() -> Select[Any]:
-    """Return leased jobs whose token has no member that renewed in time, by id."""
+    """Return leased jobs whose token has no member that renewed in time."""
     at = JOBS.c
     alive = exists().where(
         MEMBERS.c.log_id == at.log_id, MEMBERS.c.token == at.member, MEMBERS.c.expires_at > _now()
@@ -47,13 +47,13 @@ def stalled() -> Select[Any]:
     return (
         select(at.id, at.stream, at.step, at.activation, at.attempt, at.queue, at.key)
         .where(at.log_id == _LOG, at.member.is_not(None), ~alive)
-        .order_by(at.id)
+        .order_by(at.member)  # As the index of leased jobs has them.
         .limit(bindparam("limit"))
     )
 
 
 def leased() -> Select[Any]:
-    """Return the jobs that ``token`` holds, by id."""
+    """Return the jobs that ``token`` holds."""
     at = JOBS.c
     return (
         select(
@@ -62,7 +62,6 @@ def leased() -> Select[Any]:
         )
         .join_from(JOBS, STREAMS, (STREAMS.c.log_id == at.log_id) & (STREAMS.c.stream == at.stream))
         .where(at.log_id == _LOG, at.member == bindparam("token"))
-        .order_by(at.id)
     )  # fmt: skip
 
 
