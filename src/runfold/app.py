@@ -15,7 +15,6 @@ from runfold.client.catalog import Catalog, Resolved
 from runfold.client.engine import Engine
 from runfold.client.options import inbox_body, start_fields
 from runfold.client.run import Enlisted, Run
-from runfold.client.sync import SyncRunfold
 from runfold.client.views import Runs
 from runfold.define.flow import Flow
 from runfold.define.queue import Queue
@@ -27,6 +26,7 @@ from runfold.runtime.node import ROLES, Node, Work
 from runfold.settings import Settings, Span, seconds
 from runfold.store import open_store
 from runfold.store.codec import JsonCodec
+from runfold.sync import SyncRunfold
 from runfold.system import RandomIds, SystemClock
 from runfold.wire import LogEvent
 

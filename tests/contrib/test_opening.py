@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -78,6 +79,26 @@ def test_a_closed_factory_says_so(factory: RunfoldFactory) -> None:
     factory.close()
     with pytest.raises(InterfaceError, match="was closed"):
         insert(factory)
+
+
+def test_memory_may_be_closed_while_others_read_it() -> None:
+    factory = RunfoldFactory({"RUNFOLD_URL": "memory://"})
+    recorder = factory.application_recorder()
+    insert(factory)
+
+    def read_until_closed() -> str:
+        try:
+            for _ in range(100_000):
+                recorder.select_notifications(None, 10)
+        except InterfaceError as closed:
+            return str(closed)
+        return "never closed"
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read_until_closed) for _ in range(4)]
+        recorder.select_notifications(None, 10)
+        factory.close()
+        assert all("was closed" in reader.result(20) for reader in readers)
 
 
 def test_use_after_a_fork_is_refused(

@@ -29,7 +29,8 @@ LAYERS: dict[str, set[str]] = {
     "demo": {"app", "facade"},
     "contrib": _INWARD | {"runtime", "store", "app", "facade"},
     "testing": _INWARD | {"define", "runtime", "client", "wire", "store", "app", "facade"},
-    "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store"},
+    "sync": _INWARD | {"define", "client", "wire", "app"},
+    "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store", "sync"},
     "facade": _INWARD | {"define", "client", "wire", "app"},
     "__main__": {"cli"},
 }
@@ -152,5 +153,11 @@ BROAD_EXCEPT: dict[str, str] = {
 FOREVER: dict[str, str] = {
     # files that may loop without a bound
     "src/runfold/runtime/appender.py": "sends a batch until the store has answered",
+    "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
+    "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",
+    "src/runfold/client/engine.py": "follows a log until the caller stops it",
+    "src/runfold/client/views.py": "reads on until a page of a listing is full",
+    "src/runfold/sync.py": "yields until its iterator ends",
+    "src/runfold/app.py": "waits for an idle engine as long as the caller does",
     "src/runfold/runtime/service.py": "runs turns until it is told to stop",
 }

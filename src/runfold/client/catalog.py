@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,15 @@ class Catalog:
 
     def handlers(self) -> dict[tuple[str, str], Handler]:
         """Return the handlers by flow and step, also under what a step was called formerly."""
-        handlers: dict[tuple[str, str], Handler] = {}
+        handlers = {
+            (one.name, step): handler
+            for one in self._all()
+            for step, handler in one.handlers.items()
+        }
         for one in self._all():
-            for step, handler in one.handlers.items():
-                handlers[one.name, step] = handler
-            for definition in one.definition.steps if one.definition else ():
-                for old in definition.formerly:
-                    for suffix in ("", COMPENSATION_SUFFIX):
-                        now = one.handlers.get(definition.name + suffix)
-                        if now is not None:
-                            handlers.setdefault((one.name, old + suffix), now)
+            for old, now in _former_names(one):
+                if now in one.handlers:
+                    handlers.setdefault((one.name, old), one.handlers[now])
         return handlers
 
     def queue_names(self) -> list[str]:
@@ -163,3 +162,11 @@ class Catalog:
         self.seal()
         assert self._sealed is not None
         return self._sealed
+
+
+def _former_names(sealed: Sealed) -> Iterator[tuple[str, str]]:
+    """Yield what steps and their compensations were called formerly, with today's name."""
+    for step in sealed.definition.steps if sealed.definition is not None else ():
+        for old in step.formerly:
+            yield old, step.name
+            yield old + COMPENSATION_SUFFIX, step.name + COMPENSATION_SUFFIX

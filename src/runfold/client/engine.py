@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from runfold.errors import RunNotFound, StoreUnavailable
-from runfold.flow.events import ENDS
+from runfold.flow.events import ENDS, FlowStart
 from runfold.flow.run import Run as Folded
 from runfold.flow.run import evolve, new
-from runfold.kernel.event import Draft, Recorded
+from runfold.kernel.event import Draft, Event, Recorded
 from runfold.ports import Name, Outcome
 from runfold.runtime.hub import Watched
 from runfold.runtime.node import SAFETY, Node
@@ -37,7 +37,7 @@ class Engine:
         return await self.patiently(self.node.appender.submit(drafts, **item))
 
     async def patiently(self, future: asyncio.Future[T]) -> T:
-        """Return what the future brings, or raise ``StoreUnavailable`` after ``PATIENCE`` seconds."""
+        """Return what the future brings; ``StoreUnavailable`` after ``PATIENCE`` seconds."""
         if not future.done():
             done, _ = await asyncio.wait((future,), timeout=PATIENCE)
             if not done:
@@ -81,17 +81,21 @@ class Engine:
             if at is not None and recorded.ts > at:
                 break
             if run is None:
-                start = recorded.event
-                definition = await self.node.definitions.get(start.flow, start.definition)  # type: ignore[attr-defined]
-                if definition is None:
-                    raise RunNotFound(f"run {start.run_id} has no definition in this log")  # type: ignore[attr-defined]
-                run = new(definition)
+                run = await self._new(recorded.event)
             evolve(run, recorded)
         if run is None:
             raise ValueError(f"the run did not exist at {at}")
         if version is not None and run.version < version:
             raise ValueError(f"version is {version}, the run is at version {run.version}")
         return run
+
+    async def _new(self, start: Event) -> Folded:
+        if not isinstance(start, FlowStart):
+            raise RunNotFound("this stream is no run")
+        definition = await self.node.definitions.get(start.flow, start.definition)
+        if definition is None:
+            raise RunNotFound(f"run {start.run_id} has no definition in this log")
+        return new(definition)
 
     async def stream(
         self, stream: int, *, follow: bool, upto: int | None = None

@@ -27,10 +27,10 @@ from runfold.wire import LogEvent, RunState, log_event, run_state
 if TYPE_CHECKING:
     from runfold.client.engine import Engine
 
-Out = TypeVar("Out", covariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Run(Generic[Out]):
+class Run(Generic[Out_co]):
     """One run: its id, what it is doing, its result, and what may be asked of it."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Run(Generic[Out]):
         run = await self._engine.fold(await self._number(), version=version, at=at)
         return run_state(run, at if at is not None else run.updated_at if version else None)
 
-    async def result(self, *, timeout: float | None = None) -> Out:
+    async def result(self, *, timeout: float | None = None) -> Out_co:
         """Return its result, as annotated, once it has completed.
 
         Raises ``RunFailed``, ``RunCancelled``, or ``TimeoutError`` after ``timeout`` seconds;

@@ -1,9 +1,6 @@
 """Group commit: one appender per process gathers items while the batch before them commits.
 
-A batch is bounded in items, events and bytes. Two items of one stream share a batch only
-when neither can make the other wrong; an item that sets a gate, expects a version, creates
-its stream or removes other people's jobs has its stream to itself. Order within a stream
-is the order of submission.
+What may share a batch is said in ``gathering``.
 
 When the database is away the batch stays as it is, under its number, and is sent again:
 nothing is decided about its items until the store has answered.
@@ -13,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -34,26 +30,14 @@ from runfold.ports import (
     Job,
     LogRewound,
     Outcome,
-    Refusal,
 )
+from runfold.runtime.gathering import Submission, Waiting
 from runfold.settings import Settings
 
 RETRY_DELAY_MAX = 1.0
 """The longest pause, in seconds, before a batch is sent again to a store that is away."""
 
 _log = logging.getLogger("runfold.appender")
-
-
-@dataclass(slots=True, eq=False)
-class Submission:
-    """An item on its way, with the events as objects for those who read from memory."""
-
-    item: Item
-    drafts: Sequence[Draft]
-    size: int
-    done: asyncio.Future[Outcome]
-    after: asyncio.Future[Outcome] | None = None
-    """What must have been recorded first: refused with it, without asking the store."""
 
 
 @dataclass(slots=True)
@@ -87,18 +71,6 @@ class Claimer(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """A batch in the making."""
-
-    parcels: list[list[Submission]] = field(default_factory=list)
-    """What was submitted together stays together."""
-    exclusive: dict[int | bytes, bool] = field(default_factory=dict)
-    items: int = 0
-    events: int = 0
-    size: int = 0
-
-
 class Appender:
     """The one way into the log for everything in this process."""
 
@@ -107,7 +79,7 @@ class Appender:
     ) -> None:
         self._log, self._codec, self._settings, self._clock = log, codec, settings, clock
         self._appender, self._number = appender, 0
-        self._pending: deque[list[Submission]] = deque()
+        self._waiting = Waiting(settings)
         self._wake = asyncio.Event()
         self._closed = False
         self._asked = False
@@ -179,7 +151,7 @@ class Appender:
             encoded, size = self.encode(drafts)
             item = Item(events=encoded, **fields)
             parcel.append(Submission(item, drafts, size, loop.create_future(), after))
-        self._pending.append(parcel)
+        self._waiting.add(parcel)
         self._wake.set()
         return [submission.done for submission in parcel]
 
@@ -198,7 +170,7 @@ class Appender:
     @property
     def idle(self) -> bool:
         """True when nothing waits to be committed."""
-        return not self._pending and not self._asked
+        return not self._waiting and not self._asked
 
     async def run(self) -> None:
         """Commit batch after batch until ``close`` was called and nothing is left."""
@@ -217,11 +189,11 @@ class Appender:
 
     async def turn(self) -> bool:
         """Commit one batch; return False when there was nothing to do."""
-        gathered = self._gather()
+        gathered = self._waiting.gather()
         submissions = [one for parcel in gathered.parcels for one in parcel]
         claims = self._claims(submissions)
         self._asked = False
-        if not self._pending and not self._closed:
+        if not self._waiting and not self._closed:
             self._wake.clear()
         if not submissions and not claims:
             return False
@@ -247,7 +219,8 @@ class Appender:
             if self.claimer is not None and claims:
                 self.claimer.unanswered()
         else:
-            return self._settle(batch, submissions, committed)
+            self._settle(batch, submissions, committed)
+            return
         for parcel in parcels:
             batch = self._batch(parcel, ())
             try:
@@ -266,57 +239,6 @@ class Appender:
             claims=claims,
             now=self._clock.now(),
         )
-
-    def _gather(self) -> _Gathered:
-        gathered, later = _Gathered(), deque[list[Submission]]()
-        while self._pending:
-            parcel = self._pending.popleft()
-            if _is_void(parcel):
-                continue
-            if gathered.parcels and self._is_full(gathered, parcel):
-                later.append(parcel)
-                break
-            # Every item is looked at, also behind one that does not fit: see ``_fits``.
-            fits = [self._fits(one.item, gathered.exclusive) for one in parcel]
-            if all(fits):
-                gathered.parcels.append(parcel)
-                gathered.items += len(parcel)
-                gathered.events += sum(len(one.drafts) for one in parcel)
-                gathered.size += sum(one.size for one in parcel)
-            else:
-                later.append(parcel)
-        later.extend(self._pending)
-        self._pending = later
-        return gathered
-
-    def _is_full(self, gathered: _Gathered, parcel: Sequence[Submission]) -> bool:
-        settings = self._settings
-        return (
-            gathered.items + len(parcel) > settings.batch_items
-            or gathered.events + sum(len(one.drafts) for one in parcel) > settings.batch_events
-            or gathered.size + sum(one.size for one in parcel) > settings.batch_bytes
-        )
-
-    @staticmethod
-    def _fits(item: Item, exclusive: dict[int | bytes, bool]) -> bool:
-        # An item that was left for the next batch keeps its stream closed for those behind
-        # it, so that nothing overtakes: it is marked exclusive as well.
-        stream = item.id if item.id is not None else item.stream
-        alone = (
-            item.id is not None
-            or item.version is not None
-            or item.gate is not None
-            or bool(item.drops)
-            or item.clears
-        )
-        before = exclusive.get(stream)
-        if before is None:
-            exclusive[stream] = alone
-            return True
-        if before or alone:
-            exclusive[stream] = True
-            return False
-        return True
 
     def _claims(self, submissions: Sequence[Submission]) -> list[Claim]:
         if self.claimer is None:
@@ -385,13 +307,9 @@ class Appender:
                 for place, draft in enumerate(submission.drafts):
                     recorded.append(Recorded(position + place, stream, version + place, ts, *draft))
         for job in committed.jobs:
-            recorded.append(
-                Recorded(
-                    job.position, job.stream, job.version, job.ts,
-                    StepStarted(queue=job.queue, worker=self.worker),
-                    job.step, job.activation, job.attempt, job.key,
-                )
-            )  # fmt: skip
+            event = StepStarted(queue=job.queue, worker=self.worker)
+            place = (job.position, job.stream, job.version, job.ts)
+            recorded += (Recorded(*place, event, job.step, job.activation, job.attempt, job.key),)
         return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:
@@ -409,23 +327,7 @@ class Appender:
                 submission.done.exception()
 
     def _fail_pending(self) -> None:
-        pending, self._pending = self._pending, deque()
         self._fail(
-            [one for parcel in pending for one in parcel],
+            self._waiting.clear(),
             StoreUnavailable("this Runfold was left before it could record this"),
         )
-
-
-def _is_void(parcel: Sequence[Submission]) -> bool:
-    """Refuse a parcel that builds upon something that was refused or failed."""
-    after = parcel[0].after
-    if after is None or not after.done():
-        return False
-    lost = after.cancelled() or after.exception() is not None
-    refusal = Refusal.VERSION if lost else after.result().refusal
-    if refusal is None:
-        return False
-    for submission in parcel:
-        if not submission.done.done():
-            submission.done.set_result(Outcome(refusal))
-    return True

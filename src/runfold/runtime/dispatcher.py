@@ -367,5 +367,5 @@ def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
     more.pop("gates", None)
     for name in ("rows", "drops"):
         if name in more:
-            fields[name] = [*fields.get(name, ()), *more.pop(name)]  # type: ignore[misc]
+            fields[name] = [*fields.get(name, ()), *more.pop(name)]
     fields.update(more)

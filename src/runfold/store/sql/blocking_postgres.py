@@ -38,7 +38,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, *, creates: bool) -> None:
         self._address = parse_address(url)
         super().__init__(self._address.place, creates=creates, migrates=False)
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # The garbage collector may close, at any point.
         self._bridge: _Bridge | None = None
 
     def _transact(self, work: Work[_T], *, writes: bool) -> _T:

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from threading import Lock
+from threading import RLock
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -41,22 +41,16 @@ class SqliteDatabase(Database):
         place = f"memory-{uuid4().hex}" if in_memory else str(path_of(url))
         super().__init__(place, creates=creates, migrates=True)
         self._engine = _memory() if in_memory else _file(place)
-        self._writing = Lock()
+        self._writing = RLock()
         # What has only one connection has one user of it, reading or writing.
         self._reading: AbstractContextManager[Any] = self._writing if in_memory else nullcontext()
         self._finalizer = weakref.finalize(self, self._engine.dispose)
 
     def _transact(self, work: Work[_T], *, writes: bool) -> _T:
-        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         for pause in _pauses():
             try:
-                with (
-                    self._writing if writes else self._reading,
-                    self._engine.connect() as connection,
-                    connection.begin(),
-                ):
-                    connection.exec_driver_sql(begin)
-                    return work(connection)
+                with self._writing if writes else self._reading:
+                    return self._once(work, "BEGIN IMMEDIATE" if writes else "BEGIN")
             except OperationalError as error:
                 if not (isinstance(error.orig, sqlite3.Error) and is_busy(error.orig)):
                     raise
@@ -67,6 +61,12 @@ class SqliteDatabase(Database):
             "it may hang in a transaction",
         )
 
+    def _once(self, work: Work[_T], begin: str) -> _T:
+        self._check()  # Closed, perhaps, by whoever had the connection before.
+        with self._engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql(begin)
+            return work(connection)
+
     def _prepare(self, work: Work[None]) -> None:
         with self._writing, self._engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
@@ -76,7 +76,9 @@ class SqliteDatabase(Database):
             driver.execute("PRAGMA busy_timeout = 0")
 
     def _close(self) -> None:
-        self._finalizer()
+        # Memory: the one connection must not be closed while another thread is inside of it.
+        with self._reading:
+            self._finalizer()
 
 
 def _file(path: str) -> Engine:

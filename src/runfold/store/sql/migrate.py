@@ -11,7 +11,7 @@ import threading
 from enum import Enum
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, column, inspect, select, table
 
 from runfold.errors import SchemaOutdated
 from runfold.store.sql.schema import HEAD, SCHEMA
@@ -45,9 +45,9 @@ def current(connection: Connection) -> str | None:
     schema = _schema(connection)
     if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
         return None
-    where = f"{schema}.{VERSION_TABLE}" if schema else VERSION_TABLE
-    row = connection.exec_driver_sql(f"SELECT version_num FROM {where}").first()  # noqa: S608 - two constants
-    return None if row is None else str(row[0])
+    version = table(VERSION_TABLE, column("version_num"), schema=schema)
+    found = connection.execute(select(version.c.version_num)).scalar_one_or_none()
+    return None if found is None else str(found)
 
 
 def check(revision: str | None) -> State:

@@ -1,0 +1,129 @@
+"""What waits to be recorded, and which of it may share a batch.
+
+A batch is bounded in items, events and bytes. Two items of one stream share a batch only
+when neither can make the other wrong; an item that sets a gate, expects a version, creates
+its stream or removes other people's jobs has its stream to itself. Order within a stream
+is the order of submission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runfold.kernel.event import Draft
+from runfold.ports import Item, Outcome, Refusal
+from runfold.settings import Settings
+
+
+@dataclass(slots=True, eq=False)
+class Submission:
+    """An item on its way, with the events as objects for those who read from memory."""
+
+    item: Item
+    drafts: Sequence[Draft]
+    size: int
+    done: asyncio.Future[Outcome]
+    after: asyncio.Future[Outcome] | None = None
+    """What must have been recorded first: refused with it, without asking the store."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """A batch in the making."""
+
+    parcels: list[list[Submission]] = field(default_factory=list)
+    """What was submitted together stays together."""
+    exclusive: dict[int | bytes, bool] = field(default_factory=dict)
+    items: int = 0
+    events: int = 0
+    size: int = 0
+
+
+class Waiting:
+    """A queue of parcels: submissions that belong into one transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pending: deque[list[Submission]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._pending)
+
+    def add(self, parcel: list[Submission]) -> None:
+        """Put a parcel behind the others."""
+        self._pending.append(parcel)
+
+    def clear(self) -> list[Submission]:
+        """Remove everything and return it."""
+        pending, self._pending = self._pending, deque()
+        return [one for parcel in pending for one in parcel]
+
+    def gather(self) -> Gathered:
+        """Remove and return what the next batch holds."""
+        gathered, later = Gathered(), deque[list[Submission]]()
+        while self._pending:
+            parcel = self._pending.popleft()
+            if _is_void(parcel):
+                continue
+            if gathered.parcels and self._is_full(gathered, parcel):
+                later.append(parcel)
+                break
+            # Every item is looked at, also behind one that does not fit: see ``_fits``.
+            fits = [_fits(one.item, gathered.exclusive) for one in parcel]
+            if all(fits):
+                gathered.parcels.append(parcel)
+                gathered.items += len(parcel)
+                gathered.events += sum(len(one.drafts) for one in parcel)
+                gathered.size += sum(one.size for one in parcel)
+            else:
+                later.append(parcel)
+        later.extend(self._pending)
+        self._pending = later
+        return gathered
+
+    def _is_full(self, gathered: Gathered, parcel: Sequence[Submission]) -> bool:
+        settings = self._settings
+        return (
+            gathered.items + len(parcel) > settings.batch_items
+            or gathered.events + sum(len(one.drafts) for one in parcel) > settings.batch_events
+            or gathered.size + sum(one.size for one in parcel) > settings.batch_bytes
+        )
+
+
+def _fits(item: Item, exclusive: dict[int | bytes, bool]) -> bool:
+    # An item that was left for the next batch keeps its stream closed for those behind
+    # it, so that nothing overtakes: it is marked exclusive as well.
+    stream = item.id if item.id is not None else item.stream
+    alone = (
+        item.id is not None
+        or item.version is not None
+        or item.gate is not None
+        or bool(item.drops)
+        or item.clears
+    )
+    before = exclusive.get(stream)
+    if before is None:
+        exclusive[stream] = alone
+        return True
+    if before or alone:
+        exclusive[stream] = True
+        return False
+    return True
+
+
+def _is_void(parcel: Sequence[Submission]) -> bool:
+    """Refuse a parcel that builds upon something that was refused or failed."""
+    after = parcel[0].after
+    if after is None or not after.done():
+        return False
+    lost = after.cancelled() or after.exception() is not None
+    refusal = Refusal.VERSION if lost else after.result().refusal
+    if refusal is None:
+        return False
+    for submission in parcel:
+        if not submission.done.done():
+            submission.done.set_result(Outcome(refusal))
+    return True
