@@ -300,6 +300,8 @@ class Runfold:
             raise RunNotFound(f"there is no run of {what} in namespace {self.namespace!r}")
         if of is not None:
             result = self._catalog.result_of(of)
+            if flow != self._catalog.name_of(of):
+                raise RunNotFound(f"run {id} is one of {flow!r}, not of {of!r}")
         return self._run(wanted, flow, stream, result)
 
     @property

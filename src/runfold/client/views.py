@@ -12,6 +12,8 @@ from runfold.errors import InvalidInput
 from runfold.wire import RunState, run_state
 
 LIMIT_MAX = 1000
+CURSOR_DIGITS_MAX = 18
+"""The longest cursor that was ever given out: a number of 63 bits."""
 STATUSES = frozenset(
     [
         "scheduled",
@@ -59,6 +61,8 @@ class Runs:
             raise _refused("limit", f"limit is {limit}, expected 1 to {LIMIT_MAX}")
         if status is not None and status not in STATUSES:
             raise _refused("status", f"status is {status!r}, expected one of {sorted(STATUSES)}")
+        if isinstance(tags, str):
+            raise _refused("tags", f"tags are {tags!r}, expected a list of strings")
         flow = None if of is None else self._catalog.name_of(of)
         before = _before(cursor)
         items: list[RunState] = []
@@ -84,7 +88,7 @@ class Runs:
 def _before(cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    if not cursor.isdigit():
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= CURSOR_DIGITS_MAX):
         raise _refused("cursor", f"cursor is {cursor!r}, expected the next of an earlier page")
     return int(cursor)
 

@@ -308,8 +308,8 @@ class Appender:
                     recorded.append(Recorded(position + place, stream, version + place, ts, *draft))
         for job in committed.jobs:
             event = StepStarted(queue=job.queue, worker=self.worker)
-            place = (job.position, job.stream, job.version, job.ts)
-            recorded += (Recorded(*place, event, job.step, job.activation, job.attempt, job.key),)
+            where = (job.position, job.stream, job.version, job.ts)
+            recorded += (Recorded(*where, event, job.step, job.activation, job.attempt, job.key),)
         return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:

@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, insert, literal, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from runfold.store.sql.schema import EVENTS, LOGS, STREAMS, TRACKING
 
@@ -46,6 +56,7 @@ class AttachedEvent(NamedTuple):
 
 # Built once: what SQLAlchemy takes to build and recognise a statement is most of its price.
 _LOG = bindparam("log")
+_LIMIT = bindparam("limit", type_=BigInteger())
 _NOW = {
     "postgresql": func.clock_timestamp(type_=EVENTS.c.ts.type),
     "sqlite": bindparam("now", type_=EVENTS.c.ts.type),
@@ -85,7 +96,7 @@ _STREAM = {
         EVENTS.c.version <= bindparam("upto"),
     )
     .order_by(EVENTS.c.version.desc() if newest_first else EVENTS.c.version)
-    .limit(bindparam("limit"))
+    .limit(_LIMIT)
     for newest_first in (False, True)
 }
 _PAGE = (
@@ -105,7 +116,7 @@ _PAGE = (
         EVENTS.c.position <= bindparam("upto"),
     )
     .order_by(EVENTS.c.position)
-    .limit(bindparam("limit"))
+    .limit(_LIMIT)
 )
 _PAGE_OF_TOPICS = _PAGE.where(EVENTS.c.topic.in_(bindparam("topics", expanding=True)))
 _OF_UPSTREAM = and_(TRACKING.c.log_id == _LOG, TRACKING.c.application == bindparam("upstream"))

@@ -41,8 +41,12 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         self.settings = settings or Settings()
         self.namespace = namespace
         self.identity = LogIdentity(0, "", 0)
-        self._address = parse_address(url)
+        self._url, self._address = url, parse_address(url)
         self._reset()
+
+    def attach(self, namespace: str) -> PostgresStore:
+        """Return a store of ``namespace`` in the same database, with connections of its own."""
+        return PostgresStore(self._url, self.settings, namespace)
 
     async def open(self, *, migrate: bool = False) -> None:
         """Connect, check or set up the schema, find the log. Raises ``SchemaOutdated``."""

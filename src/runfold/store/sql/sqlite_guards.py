@@ -8,9 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, literal_column, select
+from sqlalchemy import Column, and_, literal_column, select
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
@@ -24,22 +24,26 @@ DISPATCHER = "dispatcher"
 _LOG = param("log")
 _streams, _jobs, _timers, _inbox = (given(name) for name in ("streams", "jobs", "timers", "rows"))
 
+
+def _last(column: Column[Any]) -> Any:
+    """Return ``column`` of the stream's last event: one probe from the end of its index."""
+    return (
+        select(column)
+        .where(EVENTS.c.log_id == _LOG, EVENTS.c.stream == STREAMS.c.stream)
+        .order_by(EVENTS.c.version.desc())
+        .limit(literal_column("1"))
+        .offset(literal_column("0"))
+        .correlate(STREAMS)
+        .scalar_subquery()
+    )
+
+
+# Scalar subqueries, not a join: whatever SQLite thinks of the tables, it cannot start at events.
 _HEADS = prepared(
-    select(STREAMS.c.stream, STREAMS.c.gate, EVENTS.c.version, EVENTS.c.topic)
-    .select_from(_streams)
-    .join(STREAMS, and_(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _streams.c.value))
-    .join(
-        EVENTS,
-        and_(
-            EVENTS.c.log_id == _LOG,
-            EVENTS.c.stream == STREAMS.c.stream,
-            EVENTS.c.version
-            == select(func.max(EVENTS.alias("e").c.version)).where(
-                literal_column("e.log_id") == _LOG, literal_column("e.stream") == STREAMS.c.stream
-            ).scalar_subquery(),
-        ),
+    select(STREAMS.c.stream, STREAMS.c.gate, _last(EVENTS.c.version), _last(EVENTS.c.topic)).where(
+        STREAMS.c.log_id == _LOG, STREAMS.c.stream.in_(select(_streams.c.value))
     ),
-    "streams", "log", "log", "log",
+    "log", "log", "log", "streams",
 )  # fmt: skip
 _TAKEN = prepared(
     select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == param("id")),
@@ -116,7 +120,7 @@ class Facts:
 
 def heads(connection: sqlite3.Connection, log: int, streams: set[int]) -> dict[int, Head]:
     """Return gate, version and last topic of those of ``streams`` that exist."""
-    rows = connection.execute(_HEADS, (listed(streams), log, log, log))
+    rows = connection.execute(_HEADS, (log, log, log, listed(streams)))
     return {row[0]: Head._make(row[1:]) for row in rows}
 
 
