@@ -264,6 +264,9 @@ class Runfold:
         """Return starts that are checked and ready to be written through a connection."""
         resolved = await self._catalog.resolve(target, self._node)
         starts = self._starts(resolved, inputs, options)
+        for id, fields in starts:  # What is too large is refused here, not once it is committed.
+            drafts, _ = self._node.starter.prepare(resolved.definition, id, fields)
+            self._node.appender.encode(drafts)
         rows = [(id, inbox_body(resolved.name, resolved.hash, fields)) for id, fields in starts]
         runs = [self._run(id, resolved.name, 0, resolved.result) for id, _ in starts]
         return Enlisted(self._store, rows, runs)

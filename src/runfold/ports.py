@@ -93,6 +93,10 @@ class EventLog(Protocol):
         """Return events of one stream with versions in ``(after, upto]``, in order."""
         ...
 
+    async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
+        """Return the events of all these streams with versions up to ``upto``, each in order."""
+        ...
+
     async def last_version(self, stream: int) -> int:
         """Return the version of the stream's last event, 0 when there is no such stream."""
         ...

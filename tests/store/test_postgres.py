@@ -27,10 +27,6 @@ class TestPostgresStore(StoreContract):
         return PostgresStore(url)
 
     @pytest.fixture
-    def neighbour(self, url: str) -> PostgresStore:
-        return PostgresStore(url, namespace="neighbour")
-
-    @pytest.fixture
     def transaction(self, postgres_url: str) -> Transaction:
         @contextmanager
         def begun() -> Iterator[psycopg.Connection]:

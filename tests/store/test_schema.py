@@ -25,7 +25,7 @@ from runfold.settings import Settings
 from runfold.store.sql import migrate, schema
 from runfold.store.sql.postgres import PostgresStore
 
-PROCESSES = 3
+PROCESSES = 2
 
 
 def sqlite_url(folder: Path) -> str:

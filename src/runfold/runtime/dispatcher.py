@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -54,6 +54,8 @@ SWEEP_EVERY = 5.0
 """Seconds between two steps of the sweep over open runs."""
 SWEEP_PAGE = 50
 """How many open runs one step of the sweep looks at."""
+LOAD_MAX = 500
+"""How many runs are loaded with one read."""
 OVER_MAX = 5000
 """How many ended runs are remembered as such."""
 CURSOR = "dispatcher"
@@ -290,11 +292,12 @@ class Dispatcher:
 
     async def _decide_all(self, touched: set[int]) -> None:
         waiting: list[tuple[int, int, asyncio.Future[Outcome]]] = []
+        await self.preload(touched - self._over.keys() - self._fusing.keys())
         for stream in touched - self._over.keys():
             if stream in self._in_flight or stream in self._fusing:
                 self._again.add(stream)
                 continue
-            run = self._runs.get(stream) or await self._load(stream)
+            run = self._runs.get(stream)
             if run is None or run.ended:
                 self._decided.pop(stream, None)
                 continue
@@ -329,19 +332,21 @@ class Dispatcher:
             self._runs.forget(stream)
             self._again.add(stream)
 
-    async def _load(self, stream: int) -> Run | None:
-        self._again.discard(stream)
-        try:
-            run = await self._runs.load(stream)
-        except LookupError as error:
-            _log.error("%s; it is left alone", error)
-            return None
-        if stream in self._again:
-            # Something of it was passed by the reader meanwhile, and this may not have it:
-            #   load reads up to 10 | 11 is recorded, read, finds no run | the run is kept at 10
-            self._runs.forget(stream)
-            return None
-        return run
+    async def preload(self, streams: Set[int]) -> None:
+        """Have these runs in memory, those that are not, so that they can be decided about."""
+        missing = [stream for stream in streams if self._runs.get(stream) is None]
+        self._again.difference_update(missing)
+        for start in range(0, len(missing), LOAD_MAX):
+            page = missing[start : start + LOAD_MAX]
+            try:
+                await self._runs.load_all(page)
+            except LookupError as error:
+                _log.error("%s; it is left alone", error)
+        for stream in missing:
+            if stream in self._again:
+                # Something of it was passed by the reader meanwhile, and this may not have it:
+                #   load reads up to 10 | 11 is recorded, read, finds no run | it is kept at 10
+                self._runs.forget(stream)
 
     async def _sweep(self) -> set[int]:
         now = self._clock.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from runfold.flow.events import FlowStart
 from runfold.flow.run import Run, evolve, new
@@ -13,6 +14,8 @@ from runfold.runtime.tail import decode
 
 RUNS_MAX = 20_000
 """How many folded runs are remembered; the least recently used go first."""
+SHORT = 200
+"""How many events of each run are read when many are loaded at once."""
 PAGE = 1000
 """How many events one read of a stream returns at most."""
 
@@ -43,6 +46,21 @@ class Runs:
             return None
         evolve(run, recorded)
         return run
+
+    async def load_all(self, streams: Sequence[int]) -> None:
+        """Have these runs in memory, with one read for the short ones among them."""
+        begun: dict[int, Run] = {}
+        for row in await self._log.read_streams(streams, upto=SHORT):
+            recorded = decode(self._codec, row)
+            if recorded.stream not in begun:
+                if not isinstance(recorded.event, FlowStart):
+                    continue
+                begun[recorded.stream] = await self._new(recorded.event)
+            evolve(begun[recorded.stream], recorded)
+        for stream, run in begun.items():
+            self._keep(stream, run)
+            if run.version >= SHORT:
+                await self.refresh(stream)
 
     async def load(self, stream: int) -> Run | None:
         """Return the run of this stream, folded from the store; None when it is no run.

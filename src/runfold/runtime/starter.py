@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -60,9 +61,10 @@ class Starter:
     async def accept(self, row: InboxRow) -> None:
         """Record the start that an inbox row asks for, and remove the row with it.
 
-        Raises ``LookupError`` when nothing was ever served under the name it wants.
+        Raises ``LookupError`` when nothing was ever served under the name it wants, and
+        ``ValueError`` or ``PayloadTooLarge`` for a row that can be no start.
         """
-        body = json.loads(row.body)
+        body = _checked(json.loads(row.body))
         target = body.pop("target")
         definition = await self._definition(target, body.pop("definition", None))
         drafts, item = self.prepare(definition, row.run_id, body)
@@ -77,3 +79,17 @@ class Starter:
         if definition is None:
             raise LookupError(f"flow {flow!r} was never served in this log")
         return definition
+
+
+def _checked(body: Any) -> dict[str, Any]:
+    """Return ``body`` if it can be a start: anybody may have written it, in any language."""
+    if not isinstance(body, dict):
+        raise ValueError(f"it is a {type(body).__name__}, expected an object")
+    priority = body.get("priority", 5)
+    if not (isinstance(priority, int) and 1 <= priority <= 10):
+        raise ValueError(f"priority is {priority!r}, expected 1 to 10")
+    for name in ("delay", "deadline", "timeout"):
+        span = body.get(name, 0)
+        if isinstance(span, int | float) and not 0 <= span < math.inf:
+            raise ValueError(f"{name} is {span!r}, expected 0 or more seconds")
+    return body

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from runfold.errors import PayloadTooLarge
 from runfold.flow.events import StepStalled, TimerDue
 from runfold.flow.work import ACCEPTING, Gate
 from runfold.kernel.event import Draft
@@ -89,11 +90,13 @@ class Timekeeper:
 
     async def _accept_all(self) -> bool:
         worked = False
-        for row in await self._inbox.inbox(PAGE):
+        # Rows that wait stay the oldest: those behind them are read all the same.
+        for row in await self._inbox.inbox(PAGE + len(self._reported)):
             try:
                 await self._accept(row)
-            except LookupError as error:
-                # It stays in the inbox until a process that knows the target serves it.
+            except (LookupError, TypeError, ValueError, PayloadTooLarge) as error:
+                # It stays in the inbox until a process that knows the target serves it; what
+                # can be no start at all stays as well, and holds up nobody.
                 if row.id not in self._reported:
                     self._reported.add(row.id)
                     _log.error("inbox row %d waits: %s", row.id, error)

@@ -173,6 +173,9 @@ class Worker:
             self._start(tasks)
 
     async def _prepare(self, jobs: list[Job]) -> None:
+        if self._dispatcher is not None and self._dispatcher.leading:
+            # Their ends can then be recorded together with what follows from them.
+            await self._dispatcher.preload({job.stream for job in jobs})
         self._start(await self._preparation.tasks(jobs, self._record))
 
     def _start(self, tasks: Sequence[tuple[Job, Task]]) -> None:

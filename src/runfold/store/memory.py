@@ -116,6 +116,13 @@ class MemoryStore:
             found += await self.read_stream(stream, after=version - 1, upto=version)
         return found
 
+    async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
+        """Return the events of all these streams with versions up to ``upto``, each in order."""
+        found: list[Stored] = []
+        for stream in streams:
+            found += await self.read_stream(stream, limit=upto)
+        return found
+
     async def head(self) -> int:
         """Return the position of the last event, 0 in an empty log."""
         return len(self._log.events)

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Connection,
     Select,
     and_,
@@ -55,8 +56,8 @@ class AttachedEvent(NamedTuple):
 
 
 # Built once: what SQLAlchemy takes to build and recognise a statement is most of its price.
-_LOG = bindparam("log")
-_LIMIT = bindparam("limit", type_=BigInteger())
+_LOG: BindParameter[int] = bindparam("log")
+_LIMIT: BindParameter[int] = bindparam("limit", type_=BigInteger())
 _NOW = {
     "postgresql": func.clock_timestamp(type_=EVENTS.c.ts.type),
     "sqlite": bindparam("now", type_=EVENTS.c.ts.type),
@@ -240,7 +241,8 @@ def read_page(
 
 def head(connection: Connection, log: int) -> int | None:
     """Return the position of the last event, None in an empty log."""
-    return connection.scalar(_HEAD, {"log": log})
+    last: int | None = connection.scalar(_HEAD, {"log": log})
+    return last
 
 
 def track(connection: Connection, log: int, application: str, position: int) -> bool:
@@ -262,7 +264,8 @@ def track(connection: Connection, log: int, application: str, position: int) -> 
 
 def tracked(connection: Connection, log: int, application: str) -> int | None:
     """Return up to which position ``application`` was processed, None: nothing of it."""
-    return connection.scalar(_TRACKED, {"log": log, "upstream": application})
+    last: int | None = connection.scalar(_TRACKED, {"log": log, "upstream": application})
+    return last
 
 
 def _clock() -> int:

@@ -104,6 +104,20 @@ def read_versions() -> Select[Any]:
     )
 
 
+def read_streams() -> Select[Any]:
+    """Return the first ``upto`` events of each of the array ``streams``, each in order."""
+    wanted = _unnested(streams=_NUMBERS)
+    found = (
+        select(*_STORED)
+        .where(EVENTS.c.log_id == _LOG, EVENTS.c.stream == wanted.c.streams)
+        .order_by(EVENTS.c.version)
+        .correlate(wanted)
+        .limit(bindparam("upto"))
+        .lateral("found")
+    )
+    return select(*found.c).select_from(wanted.join(found, true()))
+
+
 def last_version() -> Select[Any]:
     """Return the version that ``stream`` is at, null without one."""
     return select(func.max(EVENTS.c.version)).where(

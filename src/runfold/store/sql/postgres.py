@@ -42,14 +42,23 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         self.namespace = namespace
         self.identity = LogIdentity(0, "", 0)
         self._url, self._address = url, parse_address(url)
+        self._users = 0
         self._reset()
 
     def attach(self, namespace: str) -> PostgresStore:
-        """Return a store of ``namespace`` in the same database, with connections of its own."""
+        """Return a store of ``namespace`` in the same database; itself when it is its own."""
+        if namespace == self.namespace:
+            return self
         return PostgresStore(self._url, self.settings, namespace)
 
     async def open(self, *, migrate: bool = False) -> None:
-        """Connect, check or set up the schema, find the log. Raises ``SchemaOutdated``."""
+        """Connect, check or set up the schema, find the log. Raises ``SchemaOutdated``.
+
+        Opened more than once, it stays open until it is closed as often.
+        """
+        if self._users:
+            self._users += 1
+            return
         self._reset()
         try:
             link = await connect(self._address)
@@ -64,9 +73,13 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         finally:
             await link.close()
         self._memory.identity = self.identity
+        self._users += 1
 
     async def close(self) -> None:
-        """End the doorbell and close every connection."""
+        """End the doorbell and close every connection, if nobody else opened it."""
+        self._users = max(0, self._users - 1)
+        if self._users:
+            return
         self._closed = True
         for ears in list(self._ears):
             await ears.close()

@@ -23,6 +23,7 @@ _COMMIT = "SELECT * FROM runfold.commit({})".format(  # noqa: S608 - names of pa
 _READ = for_postgres(log_queries.read())
 _READ_STREAM = for_postgres(log_queries.read_stream())
 _READ_VERSIONS = for_postgres(log_queries.read_versions())
+_READ_STREAMS = for_postgres(log_queries.read_streams())
 _LAST_VERSION = for_postgres(log_queries.last_version())
 _HEAD = for_postgres(log_queries.head())
 _PLACES = for_postgres(log_queries.places())
@@ -101,6 +102,11 @@ class PostgresLog(PostgresQueries):
         rows = await self._rows(_READ_VERSIONS, streams=streams, versions=versions)
         return [Stored(*row) for row in rows]
 
+    async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
+        """Return the events of all these streams with versions up to ``upto``, each in order."""
+        rows = await self._rows(_READ_STREAMS, streams=streams, upto=upto)
+        return sorted((Stored(*row) for row in rows), key=_by_version)
+
     async def last_version(self, stream: int) -> int:
         """Return the version a stream is at, 0 for one that does not exist."""
         return int((await self._rows(_LAST_VERSION, stream=stream))[0][0] or 0)
@@ -137,3 +143,7 @@ def _last(outcome: Outcome, count: int, answer: Committed) -> Seen:
     return Seen(
         outcome.position + count - 1, outcome.stream, outcome.version + count - 1, answer.ts
     )
+
+
+def _by_version(stored: Stored) -> int:
+    return stored.version

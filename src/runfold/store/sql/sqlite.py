@@ -122,6 +122,11 @@ class SqliteStore:
         held = self._held
         return await held.reader.run(lambda c: held.questions.read_versions(c, wanted))
 
+    async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
+        """Return the events of all these streams with versions up to ``upto``, each in order."""
+        held = self._held
+        return await held.reader.run(lambda c: held.questions.read_streams(c, streams, upto))
+
     async def head(self) -> int:
         """Return the position of the last event, 0 in an empty log."""
         held = self._held

@@ -35,6 +35,15 @@ _READ_VERSIONS = for_sqlite(
         ),
     )
 )
+_READ_STREAMS = for_sqlite(
+    select(*log_queries.read().selected_columns)
+    .where(
+        EVENTS.c.log_id == _LOG,
+        EVENTS.c.stream.in_(select(_streams.c.value)),
+        EVENTS.c.version <= param("upto"),
+    )
+    .order_by(EVENTS.c.stream, EVENTS.c.version)
+)
 _HEAD = for_sqlite(log_queries.head())
 _LAST_VERSION = for_sqlite(
     select(func.max(EVENTS.c.version)).where(
@@ -88,6 +97,12 @@ class SqliteReader:
     ) -> list[Stored]:
         """Return the events at these (stream, version) places."""
         return _stored(self._ask(connection, _READ_VERSIONS, places=listed(wanted)))
+
+    def read_streams(
+        self, connection: sqlite3.Connection, streams: Sequence[int], upto: int
+    ) -> list[Stored]:
+        """Return the events of these streams with versions up to ``upto``, each in order."""
+        return _stored(self._ask(connection, _READ_STREAMS, streams=listed(streams), upto=upto))
 
     def head(self, connection: sqlite3.Connection) -> int:
         """Return the position of the last event, 0 in an empty log."""

@@ -1,0 +1,1 @@
+"""The facade: what it refuses, and the ways in which it can be entered."""
