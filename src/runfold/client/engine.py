@@ -38,14 +38,14 @@ class Engine:
 
     async def patiently(self, future: asyncio.Future[T]) -> T:
         """Return what the future brings; ``StoreUnavailable`` after ``PATIENCE`` seconds."""
-        if not future.done():
-            done, _ = await asyncio.wait((future,), timeout=PATIENCE)
-            if not done:
-                raise StoreUnavailable(
-                    f"the database did not answer within {PATIENCE:.0f} seconds; the request is "
-                    "kept and may still be recorded: with key= it is safe to repeat"
-                )
-        return future.result()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await future
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"the database did not answer within {PATIENCE:.0f} seconds; the request is "
+                "kept and may still be recorded: with key= it is safe to repeat"
+            ) from None
 
     def watch(self, stream: int, *, fresh: bool) -> Watched:
         """Return the watch on the end of this run."""
