@@ -168,6 +168,12 @@ class Runfold:
         slots = queues
         if slots is None:
             slots = dict.fromkeys(self._catalog.queue_names(), self.settings.slots)
+        unknown = sorted(slots.keys() - set(self._catalog.queue_names()))
+        if unknown:
+            raise InvalidSettings(
+                f"queues {unknown!r} are used by no step or job here, which use "
+                f"{self._catalog.queue_names()!r}; a worker would wait there for nothing"
+            )
         for queue, number in slots.items():
             if number < 1:
                 raise InvalidSettings(f"queue {queue!r} has {number} slots, expected at least 1")

@@ -136,9 +136,7 @@ def test_a_connection_of_sqlite_is_refused(store: PostgresStore) -> None:
 
 
 def define(store: PostgresStore, flow: str) -> Item:
-    return Item(
-        [Encoded("flow.defined", b"{}")], id=keyed_id(LOG, "flow.defined", flow)
-    )
+    return Item([Encoded("flow.defined", b"{}")], id=keyed_id(LOG, "flow.defined", flow))
 
 
 def test_sql_starts_a_keyed_run_under_the_id_that_python_computes(

@@ -126,6 +126,8 @@ class Run(Generic[Out_co]):
     async def _wait(self, *, look_only: bool) -> Recorded:
         if not self._stream:
             self._stream = await self._engine.number(self._bytes, wait=not look_only)
+            if not self._stream:
+                raise TimeoutError  # It waits in the inbox, if its caller commits.
         if self._watched is None:
             self._watched = self._engine.watch(self._stream, fresh=False)
         watched = self._watched

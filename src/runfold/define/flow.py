@@ -70,7 +70,7 @@ class Flow(Target[In, Out], Generic[In, Out]):
         self,
         name: str,
         *,
-        input: Any = Any,  # noqa: A002 - as callers know it
+        input: Any = Any,
         result: Any = Any,
         failure: Failing = "stop",
         deadline: Span | None = None,

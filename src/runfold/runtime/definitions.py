@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from runfold.flow.definition import FlowDefinition
@@ -25,6 +26,7 @@ class Definitions:
     def __init__(self, log: EventLog, codec: Codec, identity: LogIdentity) -> None:
         self._log, self._codec, self._identity = log, codec, identity
         self._by_hash: dict[str, FlowDefinition] = {}
+        self._one_at_a_time = asyncio.Lock()
         self._last: dict[str, tuple[int, str]] = {}
 
     def known(self, hash: str) -> FlowDefinition | None:
@@ -46,6 +48,10 @@ class Definitions:
 
     async def define(self, definition: FlowDefinition, appender: Appender) -> None:
         """Record ``definition`` unless it is what was served last under its name."""
+        async with self._one_at_a_time:
+            await self._define(definition, appender)
+
+    async def _define(self, definition: FlowDefinition, appender: Appender) -> None:
         while True:
             await self._read(definition.name)
             self._by_hash[definition.hash] = definition

@@ -34,8 +34,8 @@ ROLES = frozenset({"dispatcher", "worker", "timekeeper", "projector"})
 """What a process can do; a client does none of it."""
 SAFETY = 5.0
 """Seconds after which a loop looks at the store although no bell rang."""
-TICK = 0.5
-"""The longest pause of a timekeeper."""
+TICK = 1.0
+"""The longest pause of a timekeeper, in seconds: so long a start in the inbox may wait."""
 
 _log = logging.getLogger("runfold")
 
@@ -175,6 +175,8 @@ class Node:
             tail.stale = True
         self.bell.ring()
         self.hub_bell.ring()
+        if self.timekeeper is not None:
+            self.timekeeper.look()
         self.timer_bell.ring()
         if self.dispatcher is not None:
             self.dispatcher.bell.ring()
@@ -271,7 +273,7 @@ class Node:
 
     async def _timer_pause(self) -> float:
         assert self.timekeeper is not None
-        return await self.timekeeper.pause(TICK)
+        return await self.timekeeper.pause(min(TICK, seconds(self.settings.lease) / 6))
 
 
 def _moves(item: Item) -> bool:

@@ -20,8 +20,11 @@ from runfold.runtime.appender import Appender
 
 PAGE = 200
 """How many timers, stalled leases or inbox rows one turn takes at most, of each."""
-SWEEP_EVERY = 1.0
-"""Seconds between two looks for members and leases whose time is over."""
+SWEEP_EVERY_MIN = 0.5
+"""Seconds between two looks for members and leases whose time is over, at least; else a sixth
+of a lease."""
+ASK_EVERY = 5.0
+"""Seconds after which the store is asked for the next due time although nobody set a timer."""
 
 _log = logging.getLogger("runfold.timekeeper")
 
@@ -47,33 +50,47 @@ class Timekeeper:
         self._appender, self._clock, self._accept = appender, clock, accept
         self._lease = lease
         self._sweep_at: float | None = None
-        self._wakes_at = 0.0
+        self._sweep_every = max(SWEEP_EVERY_MIN, lease / 6)
+        self._fires_at: float | None = None
+        """When the next timer is due, by this process's clock; None: the store must be asked."""
+        self._asked_at = 0.0
         self._turned_at = clock.monotonic()
         self._reported: set[int] = set()
 
     async def turn(self) -> bool:
         """Record one page of each kind; return False when nothing was due."""
-        worked = await self._fire()
+        now = self._clock.monotonic()
+        worked = self._fires_at is not None and now >= self._fires_at and await self._fire()
         worked |= await self._accept_all()
         worked |= await self._sweep()
         return worked
 
     async def pause(self, longest: float) -> float:
         """Return the seconds until there may be something to do, at most ``longest``."""
-        due = await self._jobs.next_due(now=self._clock.now())
-        pause = longest if due is None else min(longest, max(due, 0.0))
-        self._wakes_at = self._clock.monotonic() + pause
-        return pause
+        now = self._clock.monotonic()
+        if self._fires_at is None or now >= self._fires_at or now > self._asked_at + ASK_EVERY:
+            due = await self._jobs.next_due(now=self._clock.now())
+            self._asked_at = now
+            self._fires_at = now + (ASK_EVERY if due is None else max(due, 0.0))
+        return min(longest, max(0.0, self._fires_at - now))
+
+    def look(self) -> None:
+        """Ask the store again: another process may have set a timer."""
+        self._fires_at = None
 
     def hurries(self, row: Row) -> bool:
-        """Return whether ``row`` is a timer that may come due before the pause ends."""
+        """Return whether ``row`` is a timer that comes due before the one that is waited for."""
         if row.kind is None:
             return False
-        if row.due_at is not None:
-            return True
-        return self._clock.monotonic() + (row.delay or 0) < self._wakes_at
+        if row.due_at is None and self._fires_at is not None:
+            due_at = self._clock.monotonic() + (row.delay or 0)
+            if due_at >= self._fires_at:
+                return False
+        self._fires_at = None
+        return True
 
     async def _fire(self) -> bool:
+        self._fires_at = None
         due = await self._jobs.due(PAGE, now=self._clock.now())
         outcomes = [
             (timer, self._appender.submit([_due(timer)], **_fields(timer))) for timer in due
@@ -101,6 +118,7 @@ class Timekeeper:
                     self._reported.add(row.id)
                     _log.error("inbox row %d waits: %s", row.id, error)
             else:
+                self._reported.discard(row.id)
                 worked = True
         return worked
 
@@ -113,7 +131,7 @@ class Timekeeper:
             self._sweep_at = now + (0 if self._sweep_at is None else self._lease)
         if now < self._sweep_at:
             return False
-        self._sweep_at = now + SWEEP_EVERY
+        self._sweep_at = now + self._sweep_every
         await self._members.expire(PAGE, now=self._clock.now())
         stalled = await self._jobs.stalled(PAGE, now=self._clock.now())
         await self._stall(stalled)

@@ -104,6 +104,7 @@ class Line:
         self._memory = memory
         self._lock = asyncio.Lock()
         self._link: Link | None = None
+        self._is_closed = False
 
     async def call(self, ask: Callable[[Link], Awaitable[_T]]) -> _T:
         """Return what ``ask`` returns; ask again through a new connection when one is lost.
@@ -140,8 +141,9 @@ class Line:
             self._link = None
 
     async def close(self) -> None:
-        """Close the connection after the call that uses it."""
+        """Close the connection after the call that uses it; there will be no other."""
         async with self._lock:
+            self._is_closed = True
             if self._link is not None:
                 await self._link.close()
                 self._link = None
@@ -149,6 +151,8 @@ class Line:
     async def _connected(self) -> Link:
         if self._link is not None and not self._link.is_closed():
             return self._link
+        if self._is_closed:
+            raise StoreUnavailable(f"the store on {self._address.place} is closed; open it again")
         link = await connect(self._address)
         try:
             await self._memory.check(link)
