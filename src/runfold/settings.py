@@ -10,6 +10,9 @@ from runfold.errors import InvalidSettings
 Span = float | timedelta
 """Seconds, or a ``timedelta``."""
 
+SPAN_MAX = 100 * 366 * 86_400.0
+"""The longest delay, deadline or timeout of a run, in seconds: a hundred years."""
+
 
 def seconds(span: Span) -> float:
     """Return ``span`` in seconds."""

@@ -60,11 +60,13 @@ def log_event(recorded: Recorded, name: Name) -> LogEvent:
     if run_id and step and isinstance(event, StepStarted):
         standalone = name.flow == f"{event.queue}/{step}"
         data["jobId"] = job_id(run_id, step, number, standalone=standalone)
-    of_attempt = run_id and step and recorded.attempt is not None
+    of_attempt = None
+    if run_id and step and recorded.attempt is not None:
+        of_attempt = step_id(run_id, step, number, recorded.attempt)
     return LogEvent(
         recorded.position, recorded.ts, event.TOPIC, recorded.version,
         run_id, name.flow, step,
-        step_id(run_id, step, number, recorded.attempt) if of_attempt else None,  # type: ignore[arg-type]
+        of_attempt,
         recorded.attempt,
         f"{run_id}@{recorded.cause}" if run_id and recorded.cause else None,
         data,

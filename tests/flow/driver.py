@@ -216,7 +216,7 @@ class Driver:
 
     def names(self) -> set[str]:
         """The names of everything that was scheduled."""
-        return {recorded.event.name for recorded in self.found(ev.StepScheduled)}  # type: ignore[attr-defined]
+        return {recorded.event.name for recorded in self.found(ev.StepScheduled)}
 
     def scheduled(self, step: str) -> int:
         return sum(recorded.step == step for recorded in self.found(ev.StepScheduled))

@@ -99,6 +99,6 @@ def test_every_activation_has_a_compensation_of_its_own() -> None:
     driver.settle()
     assert driver.do("a.compensate", 1) == "first"
     assert driver.do("a.compensate", 2) == "second"
-    names = [recorded.event.name for recorded in driver.found(StepScheduled)]  # type: ignore[attr-defined]
+    names = [recorded.event.name for recorded in driver.found(StepScheduled)]
     assert len(set(names)) == len(names)
     assert driver.run.status == "cancelled"

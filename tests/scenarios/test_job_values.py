@@ -80,7 +80,7 @@ def in_a_process(order: Order, ctx: SyncContext) -> Receipt:
 
 
 @shop.job()
-def plain(data):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def plain(data):  # type: ignore[no-untyped-def]
     return data
 
 

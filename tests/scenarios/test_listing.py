@@ -7,8 +7,17 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from runfold import Context, Flow, InvalidInput, PermanentError, Queue, RunFailed, Runfold
-from runfold import RunNotFound, UnknownTarget
+from runfold import (
+    Context,
+    Flow,
+    InvalidInput,
+    PermanentError,
+    Queue,
+    RunFailed,
+    Runfold,
+    RunNotFound,
+    UnknownTarget,
+)
 from scenarios.scene import finished, scenario
 
 mail = Queue("mail")

@@ -242,8 +242,7 @@ async def test_many_cancels_race_with_failing_attempts(url: str) -> None:
 
 async def ended(run: Run[Any]) -> list[str]:
     return [
-        f"{e.type} {e.step_name}" if e.step_name else e.type
-        async for e in run.events(follow=True)
+        f"{e.type} {e.step_name}" if e.step_name else e.type async for e in run.events(follow=True)
     ]
 
 
@@ -287,7 +286,7 @@ async def test_a_thread_that_ignores_its_cancel_does_not_hold_up_the_end(url: st
         may_end.wait(10)
         try:
             ctx.log.info("still here")
-        except Exception as error:  # noqa: BLE001 - whatever it is told
+        except Exception as error:
             told.append(type(error).__name__)
         left.set()
 

@@ -21,15 +21,15 @@ DECLARE
     v_id uuid;
     v_body jsonb;
     v_wrong text;
+    v_longest constant float8 := 100 * 366 * 86400.0; -- NaN is greater, too.
 BEGIN
-    -- NaN is greater than infinity here.
     v_wrong := CASE
         WHEN start.priority NOT BETWEEN 1 AND 10 THEN 'priority is not 1 to 10'
         WHEN start.run_at IS NOT NULL AND start.delay IS NOT NULL
             THEN 'run_at and delay were both given'
         WHEN NOT isfinite(start.run_at) THEN 'run_at is not a moment'
-        WHEN start.delay < 0 OR start.delay >= 'Infinity' THEN 'delay is not 0 or more seconds'
-        WHEN start.deadline < 0 OR start.deadline >= 'Infinity'
+        WHEN start.delay < 0 OR start.delay > v_longest THEN 'delay is not 0 or more seconds'
+        WHEN start.deadline < 0 OR start.deadline > v_longest
             THEN 'deadline is not 0 or more seconds'
         WHEN start.key = '' OR length(start.key) > 500 THEN 'key is not 1 to 500 characters'
         WHEN cardinality(start.tags) > 50 OR EXISTS (

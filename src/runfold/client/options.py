@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from runfold.define.options import Retry, retry_of
 from runfold.errors import InvalidDefinition, InvalidInput
-from runfold.settings import Span, seconds
+from runfold.settings import SPAN_MAX, Span, seconds
 
 TAGS_MAX = 50
 TEXT_MAX = 500
 """The longest key or tag, in characters."""
+YEAR_MIN, YEAR_MAX = 2, 9000
+"""Moments outside cannot be computed with in every time zone."""
 
 
 def start_fields(
@@ -71,22 +72,26 @@ def _refused(option: str, message: str) -> InvalidInput:
 
 
 def _text(option: str, value: object) -> str:
-    if not isinstance(value, str) or not value or len(value) > TEXT_MAX or "\0" in value:
+    fits = isinstance(value, str) and 0 < len(value) <= TEXT_MAX and "\0" not in value
+    if not fits or any("\ud800" <= char <= "\udfff" for char in str(value)):
         raise _refused(
             option, f"{option} is {value!r}, expected a string of 1 to {TEXT_MAX} characters"
         )
-    return value
+    return str(value)
 
 
 def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(tags, str) or len(tags) > TAGS_MAX:
+    fits = isinstance(tags, Collection) and not isinstance(tags, str | bytes | Mapping)
+    if not fits or len(tags) > TAGS_MAX:
         raise _refused("tags", f"tags are {tags!r}, expected a list of at most {TAGS_MAX} strings")
     return tuple(_text("tags", tag) for tag in tags)
 
 
 def _moment(option: str, value: object) -> datetime:
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
         raise _refused(option, f"{option} is {value!r}, expected a datetime with a time zone")
+    if not YEAR_MIN <= value.year <= YEAR_MAX:
+        raise _refused(option, f"{option} is {value!r}, expected a year up to {YEAR_MAX}")
     return value
 
 
@@ -94,9 +99,11 @@ def _span(option: str, value: object, *, least: float = 0.0, strictly: bool = Fa
     if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
         raise _refused(option, f"{option} is {value!r}, expected seconds or a timedelta")
     span = seconds(value)
-    if not math.isfinite(span) or span < least or (strictly and span == least):
+    if not least <= span <= SPAN_MAX or (strictly and span == least):
         bound = "more than 0" if strictly else "0 or more"
-        raise _refused(option, f"{option} is {value!r}, expected {bound} seconds")
+        raise _refused(
+            option, f"{option} is {value!r}, expected {bound} seconds, at most a hundred years"
+        )
     return span
 
 
@@ -110,6 +117,11 @@ def _retry(value: Any) -> dict[str, Any]:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if not is_number and not isinstance(value, Retry):
         raise _refused("retry", f"retry is {value!r}, expected a number of attempts or a Retry")
+    if isinstance(value, Retry) and value.never:
+        raise _refused(
+            "retry",
+            "retry has never=, which a start cannot record: say it where the step is defined",
+        )
     try:
         return retry_of(value).policy.model_dump()
     except InvalidDefinition as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from runfold.ports import Ids, InboxRow, Outcome, Row, Store
 from runfold.runtime.appender import Appender
 from runfold.runtime.decisions import rows
 from runfold.runtime.definitions import Definitions
+from runfold.settings import SPAN_MAX
 
 Creation = tuple[list[Draft], dict[str, Any]]
 
@@ -105,6 +105,6 @@ def _checked(body: Any) -> dict[str, Any]:
         raise ValueError(f"priority is {priority!r}, expected 1 to 10")
     for name in ("delay", "deadline", "timeout"):
         span = body.get(name, 0)
-        if isinstance(span, int | float) and not 0 <= span < math.inf:
+        if isinstance(span, int | float) and not 0 <= span <= SPAN_MAX:
             raise ValueError(f"{name} is {span!r}, expected 0 or more seconds")
     return body

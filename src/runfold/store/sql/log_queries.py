@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    BindParameter,
     LargeBinary,
     Select,
     any_,
@@ -44,7 +45,7 @@ _STORED = (
     EVENTS.c.key,
     EVENTS.c.cause,
 )
-_LOG = bindparam("log_id")
+_LOG: BindParameter[int] = bindparam("log_id")
 _NUMBERS = ARRAY(BigInteger())
 
 
@@ -186,7 +187,7 @@ def open_runs() -> Select[Any]:
 
 def old_batches() -> Any:
     """Delete at most ``limit`` rows of ``batches`` from before ``before``."""
-    old = (
+    old: Select[Any] = (
         select(literal_column("ctid"))
         .select_from(BATCHES)
         .where(BATCHES.c.log_id == _LOG, BATCHES.c.at < bindparam("before"))

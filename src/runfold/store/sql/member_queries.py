@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     DateTime,
     Float,
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from runfold.store.sql.schema import CURSORS, EVENTS, LEADERS, LOGS, MEMBERS
 
-_LOG = bindparam("log_id")
+_LOG: BindParameter[int] = bindparam("log_id")
 
 
 def _until() -> ColumnElement[Any]:

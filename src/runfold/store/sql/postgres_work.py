@@ -63,7 +63,7 @@ class PostgresWork(PostgresQueries):
         """Return the jobs that this token holds, by id."""
         rows = await self._rows(_LEASED, token=token)
         ts = await self.now() if rows else None
-        return sorted(Job(*row, 0, 0, ts) for row in rows)
+        return sorted(Job._make((*row, 0, 0, ts)) for row in rows)
 
     async def held(self, token: int) -> dict[int, int]:
         """Return the gate of its run for each job that this token holds, by job id."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from hashlib import sha256
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Table, delete, insert, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runfold.flow.events import ENDS
@@ -37,8 +37,8 @@ _LOG, _STREAM = param("log"), param("in_stream")
 _STEP, _ACTIVATION = param("of_step"), param("of_activation")
 
 
-def _inserts(table: object, *names: str) -> str:
-    return prepared(insert(table).values({name: param(name) for name in names}), *names)  # type: ignore[arg-type]
+def _inserts(table: Table, *names: str) -> str:
+    return prepared(insert(table).values({name: param(name) for name in names}), *names)
 
 
 _EVENT = _inserts(

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Select, bindparam, exists, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Select,
+    bindparam,
+    exists,
+    func,
+    select,
+)
 
 from runfold.store.sql.schema import INBOX, JOBS, MEMBERS, STREAMS, TIMERS
 
-_LOG = bindparam("log_id")
+_LOG: BindParameter[int] = bindparam("log_id")
 
 
 def _now() -> ColumnElement[Any]:
