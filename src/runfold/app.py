@@ -62,6 +62,8 @@ class Runfold:
         self.namespace = namespace
         if url is None:
             url = os.environ.get("RUNFOLD_URL") or "sqlite:///runfold.db"
+        if not isinstance(url, str) and not hasattr(url, "attach"):
+            raise InvalidSettings(f"url is {url!r}, expected a URL or a Store")
         self._store: Store = (
             open_store(url, self.settings, namespace)
             if isinstance(url, str)
@@ -73,6 +75,7 @@ class Runfold:
         self._clock: Clock = SystemClock()
         self._ids: Ids = RandomIds()
         self._engine: Engine | None = None
+        self._in_use = False
         self._entered: AsyncExitStack | None = None
         self._force: asyncio.Event | None = None
         self.sync = SyncRunfold(self)
@@ -139,12 +142,17 @@ class Runfold:
     async def _running(
         self, roles: frozenset[str], queues: Mapping[str, int] | None
     ) -> AsyncGenerator[None]:
-        if self._engine is not None:
+        if self._in_use:
             raise InvalidSettings(
                 "this Runfold is entered already; one mode at a time: leave it first"
             )
         self._catalog.seal()
+        if "worker" in roles:
+            self._catalog.require_steps()
+        slots = self._catalog.slots(queues, self.settings.slots)
         async with AsyncExitStack() as stack:
+            self._in_use = True
+            stack.callback(setattr, self, "_in_use", False)
             await self._store.open(migrate=self.settings.migrate)
             stack.push_async_callback(self._store.close)
             node = Node(self._store, self._codec, self.settings, self._clock, self._ids)
@@ -161,23 +169,9 @@ class Runfold:
             if roles:
                 for definition in self._catalog.definitions():
                     await node.definitions.define(definition, node.appender)
-                await node.serve(roles, self._work(queues, deps))
+                handlers = self._catalog.handlers()
+                await node.serve(roles, Work(handlers=handlers, slots=slots, deps=deps))
             yield
-
-    def _work(self, queues: Mapping[str, int] | None, deps: Any) -> Work:
-        slots = queues
-        if slots is None:
-            slots = dict.fromkeys(self._catalog.queue_names(), self.settings.slots)
-        unknown = sorted(slots.keys() - set(self._catalog.queue_names()))
-        if unknown:
-            raise InvalidSettings(
-                f"queues {unknown!r} are used by no step or job here, which use "
-                f"{self._catalog.queue_names()!r}; a worker would wait there for nothing"
-            )
-        for queue, number in slots.items():
-            if number < 1:
-                raise InvalidSettings(f"queue {queue!r} has {number} slots, expected at least 1")
-        return Work(handlers=self._catalog.handlers(), slots=slots, deps=deps)
 
     async def _stop(self, node: Node) -> None:
         if self._engine is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
@@ -78,19 +79,28 @@ class Settings:
         self._check()
 
     def _check(self) -> None:
-        for name in ("grace", "drain"):
-            if seconds(getattr(self, name)) < 0:
-                raise InvalidSettings(
-                    f"{name} is {getattr(self, name)!r}, expected 0 or more seconds"
-                )
-        if seconds(self.lease) < 3:
-            raise InvalidSettings(f"lease is {self.lease!r}, expected at least 3 seconds")
-        if not seconds(self.poll_max) > 0:
-            raise InvalidSettings(f"poll_max is {self.poll_max!r}, expected more than 0 seconds")
-        for name in ("slots", "threads", "batch_items", "batch_events", "batch_bytes"):
-            if getattr(self, name) < 1:
-                raise InvalidSettings(f"{name} is {getattr(self, name)!r}, expected at least 1")
+        for name, (fits, expected) in _SPANS.items():
+            span = getattr(self, name)
+            is_number = isinstance(span, int | float) and not isinstance(span, bool)
+            if not (is_number and fits(span) and span <= SPAN_MAX):
+                raise InvalidSettings(f"{name} is {span!r}, expected {expected} seconds")
+        for name, least in _NUMBERS.items():
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise InvalidSettings(f"{name} is {number!r}, expected at least {least}")
         if self.synchronous not in ("FULL", "NORMAL"):
             raise InvalidSettings(
                 f"synchronous is {self.synchronous!r}, expected 'FULL' or 'NORMAL'"
             )
+
+
+_Fits = Callable[[float], bool]
+_SPANS: dict[str, tuple[_Fits, str]] = {
+    "lease": (lambda span: span >= 3, "at least 3"),
+    "grace": (lambda span: span >= 0, "0 or more"),
+    "drain": (lambda span: span >= 0, "0 or more"),
+    "poll_max": (lambda span: span > 0, "more than 0"),
+}
+_NUMBERS = dict.fromkeys(
+    ("slots", "threads", "batch_items", "batch_events", "batch_bytes", "payload_max"), 1
+) | {"payload_warn": 0, "blob_min": 0}

@@ -6,7 +6,13 @@ import dataclasses
 import re
 from typing import Any
 
+import pytest
 from docs.pages import module, reference, rows, sections
+
+PLUMBING = {"prepare_rows"}
+"""Public because ``rf.sync`` calls it; nobody else does."""
+SET_IN_INIT = {"rf": {"sync", "settings", "namespace"}, "run": {"id"}, "ctx": set[str]()}
+"""Members that a class does not show."""
 
 
 def test_every_event_type_has_its_section() -> None:
@@ -57,6 +63,21 @@ def test_every_setting_has_its_row_and_default() -> None:
     settings = module("runfold.settings").Settings
     defaults = {item.name: f"`{item.default!r}`" for item in dataclasses.fields(settings)}
     assert {name: cells[0] for name, cells in rows(reference("settings")).items()} == defaults
+
+
+def test_every_public_name_has_its_row() -> None:
+    documented = [name for name in rows(reference("python")) if name.isidentifier()]
+    assert sorted(documented) == sorted(module("runfold").__all__)
+
+
+@pytest.mark.parametrize("name", ["rf", "run", "ctx"])
+def test_every_public_member_has_its_row(name: str) -> None:
+    runfold = module("runfold")
+    cls = {"rf": runfold.Runfold, "run": runfold.Run, "ctx": runfold.Context}[name]
+    members = {member for member in dir(cls) if not member.startswith("_")} - PLUMBING
+    prefix = f"{name}."
+    documented = {row for row in rows(reference("python")) if row.startswith(prefix)}
+    assert documented == {prefix + member for member in members | SET_IN_INIT[name]}
 
 
 def test_every_command_has_its_row() -> None:

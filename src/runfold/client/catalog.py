@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runfold.define.discover import discover
 from runfold.define.flow import Flow
@@ -14,9 +14,11 @@ from runfold.define.handler import Handler
 from runfold.define.queue import Queue
 from runfold.define.target import Sealed, Target
 from runfold.define.values import ANY, Value
-from runfold.errors import InvalidDefinition, InvalidInput, UnknownTarget
+from runfold.errors import InvalidDefinition, InvalidInput, InvalidSettings, UnknownTarget
 from runfold.flow.definition import COMPENSATION_SUFFIX, FlowDefinition
 from runfold.runtime.node import Node
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Catalog:
         queues: Iterable[Queue],
         discovered: Iterable[str | os.PathLike[str]],
     ) -> None:
-        self._flows, self._queues = list(flows), list(queues)
+        self._flows = _only(Flow, "flows", flows)
+        self._queues = _only(Queue, "queues", queues)
         self._discover = [Path(one) if isinstance(one, os.PathLike) else one for one in discovered]
         self._sealed: dict[str, Sealed] | None = None
         self._recorded: set[str] = set()
@@ -86,6 +89,15 @@ class Catalog:
             sealed[one.name] = one
         self._sealed = sealed
 
+    def require_steps(self) -> None:
+        """Raise ``InvalidDefinition`` for a flow whose handlers nobody has imported."""
+        for one in self._all():
+            if one.definition is None:
+                raise InvalidDefinition(
+                    f"flow {one.name!r} has no steps and is to be worked on here; import the "
+                    "module that declares them, or leave it out of flows= (a client needs none)"
+                )
+
     def definitions(self) -> list[FlowDefinition]:
         """Return the definitions that this process serves."""
         return [one.definition for one in self._all() if one.definition is not None]
@@ -107,6 +119,22 @@ class Catalog:
         """Return the queues that the steps of this process wait in."""
         steps = (step for definition in self.definitions() for step in definition.steps)
         return sorted({step.queue for step in steps})
+
+    def slots(self, queues: Mapping[str, int] | None, default: int) -> Mapping[str, int]:
+        """Return how many handlers of each queue run here; raises ``InvalidSettings``."""
+        used = self.queue_names()
+        if queues is None:
+            return dict.fromkeys(used, default)
+        unknown = sorted(queues.keys() - set(used))
+        if unknown:
+            raise InvalidSettings(
+                f"queues {unknown!r} are used by no step or job here, which use {used!r}; "
+                "a worker would wait there for nothing"
+            )
+        for queue, number in queues.items():
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise InvalidSettings(f"queue {queue!r} has {number!r} slots, expected at least 1")
+        return queues
 
     async def resolve(self, target: Any, node: Node) -> Resolved:
         """Return what a run of ``target`` follows; a definition not served yet is recorded.
@@ -170,3 +198,14 @@ def _former_names(sealed: Sealed) -> Iterator[tuple[str, str]]:
         for old in step.formerly:
             yield old, step.name
             yield old + COMPENSATION_SUFFIX, step.name + COMPENSATION_SUFFIX
+
+
+def _only(kind: type[T], option: str, given: Iterable[T]) -> list[T]:
+    """Return ``given`` without repeats; raises ``InvalidDefinition`` for anything else in it."""
+    if isinstance(given, kind) or not isinstance(given, Iterable):
+        raise InvalidDefinition(f"{option} is {given!r}, expected a list of {kind.__name__} objects")
+    unique = list({id(one): one for one in given}.values())
+    for one in unique:
+        if not isinstance(one, kind):
+            raise InvalidDefinition(f"{option} holds {one!r}, expected {kind.__name__} objects")
+    return unique

@@ -103,7 +103,7 @@ class Appender:
         for event in encoded:
             length = len(event.state)
             size += length
-            if length > self._settings.payload_warn:
+            if length > min(self._settings.payload_warn, self._settings.payload_max):
                 self._check_size(event.topic, event.step, length)
         return encoded, size
 

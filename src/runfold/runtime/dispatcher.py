@@ -332,14 +332,18 @@ class Dispatcher:
             self._runs.forget(stream)
             self._again.add(stream)
 
-    async def preload(self, streams: Set[int]) -> None:
-        """Have these runs in memory, those that are not, so that they can be decided about."""
+    async def preload(self, streams: Set[int]) -> list[Recorded]:
+        """Have these runs in memory, those that are not, so that they can be decided about.
+
+        Returns what was read.
+        """
+        read: list[Recorded] = []
         missing = [stream for stream in streams if self._runs.get(stream) is None]
         self._again.difference_update(missing)
         for start in range(0, len(missing), LOAD_MAX):
             page = missing[start : start + LOAD_MAX]
             try:
-                await self._runs.load_all(page)
+                read += await self._runs.load_all(page)
             except LookupError as error:
                 _log.error("%s; it is left alone", error)
         for stream in missing:
@@ -347,6 +351,7 @@ class Dispatcher:
                 # Something of it was passed by the reader meanwhile, and this may not have it:
                 #   load reads up to 10 | 11 is recorded, read, finds no run | it is kept at 10
                 self._runs.forget(stream)
+        return read
 
     async def _sweep(self) -> set[int]:
         now = self._clock.monotonic()

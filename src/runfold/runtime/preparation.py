@@ -45,6 +45,10 @@ class Preparation:
         self._appender, self._handlers, self._deps = appender, handlers, deps
         self._runs = Runs(log, codec, definitions)
 
+    def learn(self, recorded: Sequence[Recorded]) -> None:
+        """Remember what somebody else has read of the histories of jobs."""
+        self._facts.push(recorded)
+
     def tasks_at_once(
         self, jobs: Sequence[Job], record: RecordFor
     ) -> list[tuple[Job, Task]] | None:

@@ -47,11 +47,15 @@ class Runs:
         evolve(run, recorded)
         return run
 
-    async def load_all(self, streams: Sequence[int]) -> None:
-        """Have these runs in memory, with one read for the short ones among them."""
+    async def load_all(self, streams: Sequence[int]) -> list[Recorded]:
+        """Have these runs in memory, with one read for the short ones among them.
+
+        Returns what was read, for others who need it.
+        """
         begun: dict[int, Run] = {}
-        for row in await self._log.read_streams(streams, upto=SHORT):
-            recorded = decode(self._codec, row)
+        rows = await self._log.read_streams(streams, upto=SHORT)
+        read = [decode(self._codec, row) for row in rows]
+        for recorded in read:
             if recorded.stream not in begun:
                 if not isinstance(recorded.event, FlowStart):
                     continue
@@ -61,6 +65,7 @@ class Runs:
             self._keep(stream, run)
             if run.version >= SHORT:
                 await self.refresh(stream)
+        return read
 
     async def load(self, stream: int) -> Run | None:
         """Return the run of this stream, folded from the store; None when it is no run.

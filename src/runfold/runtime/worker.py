@@ -28,6 +28,8 @@ from runfold.runtime.task import Task
 
 CLAIM_MAX = 250
 """How many jobs one claim takes from one queue at most."""
+WAVE = 50
+"""How many handlers are started before other tasks have their turn."""
 
 _log = logging.getLogger("runfold.worker")
 
@@ -175,11 +177,16 @@ class Worker:
     async def _prepare(self, jobs: list[Job]) -> None:
         if self._dispatcher is not None and self._dispatcher.leading:
             # Their ends can then be recorded together with what follows from them.
-            await self._dispatcher.preload({job.stream for job in jobs})
+            self._preparation.learn(
+                await self._dispatcher.preload({job.stream for job in jobs})
+            )
         self._start(await self._preparation.tasks(jobs, self._record))
 
     def _start(self, tasks: Sequence[tuple[Job, Task]]) -> None:
-        for job, task in tasks:
+        # In waves: what the first ones did is on its way to the database while the next run.
+        if len(tasks) > WAVE:
+            asyncio.get_running_loop().call_soon(self._start, tasks[WAVE:])
+        for job, task in tasks[:WAVE]:
             self._running[job.id] = task
             self._unknown.discard(job.id)
             self._spawn(self._execute(job, task))

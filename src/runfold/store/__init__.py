@@ -20,7 +20,7 @@ def open_store(url: str, settings: Settings, namespace: str) -> Store:
     ``postgresql://user@host/database``. Raises ``InvalidSettings`` for anything else.
     """
     scheme = url.partition(":")[0].partition("+")[0]
-    if scheme == "memory":
+    if url == "memory://":
         from runfold.store.memory import MemoryStore
 
         return MemoryStore(settings, namespace=namespace)
@@ -32,7 +32,8 @@ def open_store(url: str, settings: Settings, namespace: str) -> Store:
         from runfold.store.sql.postgres import PostgresStore
 
         return PostgresStore(url, settings, namespace)
+    # What stands behind the scheme may hold a password.
     raise InvalidSettings(
-        f"the URL {url!r} names no store that there is; expected memory://, "
-        "sqlite:///file.db or postgresql://user@host/database"
+        f"the URL begins with {url.partition('//')[0]!r}, which names no store that there is; "
+        "expected memory://, sqlite:///file.db or postgresql://user@host/database"
     )
