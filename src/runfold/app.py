@@ -27,7 +27,7 @@ from runfold.settings import Settings, Span, seconds
 from runfold.store import open_store
 from runfold.store.codec import JsonCodec
 from runfold.sync import SyncRunfold
-from runfold.system import RandomIds, SystemClock
+from runfold.system import RandomIds, SystemClock, relaxed_collector
 from runfold.wire import LogEvent
 
 In = TypeVar("In")
@@ -105,7 +105,7 @@ class Runfold:
     async def serve(
         self, roles: Iterable[str] | None = None, *, queues: Mapping[str, int] | None = None
     ) -> AsyncGenerator[Self]:
-        """Run ``roles`` (``dispatcher worker timekeeper projector``; default all of them).
+        """Run ``roles`` (``dispatcher worker timekeeper``; default all of them).
 
         ``queues``: how many handlers of each of these queues run here at once; other queues are
         not served. Default: all queues, each ``Settings.slots``. Raises ``InvalidDefinition``.
@@ -167,6 +167,7 @@ class Runfold:
                 deps = await stack.enter_async_context(self._lifespan())
                 stack.push_async_callback(self._stop, node)
             if roles:
+                stack.enter_context(relaxed_collector(self.settings.gc_threshold))
                 for definition in self._catalog.definitions():
                     await node.definitions.define(definition, node.appender)
                 handlers = self._catalog.handlers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
@@ -32,10 +32,13 @@ class SyncRunfold:
         self._thread: threading.Thread | None = None
         self._stack: AsyncExitStack | None = None
         self._home: asyncio.AbstractEventLoop | None = None
+        self._beginning = threading.Lock()
 
     def __enter__(self) -> Self:
         """Run all roles in a thread of this process until the block ends."""
-        self._begin(client=False)
+        _refuse_on_a_loop()
+        with self._beginning:
+            self._begin(client=False)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -47,8 +50,13 @@ class SyncRunfold:
         self._loop = self._thread = self._stack = None
         if loop is None or thread is None or stack is None:
             return
+
+        async def leave() -> None:
+            await stack.aclose()
+            await loop.shutdown_asyncgens()
+
         try:
-            asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result()
+            asyncio.run_coroutine_threadsafe(leave(), loop).result()
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
@@ -87,13 +95,10 @@ class SyncRunfold:
         """As ``Runfold.get``."""
         return SyncRun(self, self.call(self._app.get(id, of=of, key=key)))
 
-    def list_runs(self, of: Any = None, **filters: Any) -> Page:
-        """As ``Runfold.runs.list``."""
-
-        async def listed() -> Page:
-            return await self._app.runs.list(of, **filters)
-
-        return self.call(listed())
+    @property
+    def runs(self) -> SyncRuns:
+        """Listings of runs."""
+        return SyncRuns(self, self._app)
 
     def events(self, **filters: Any) -> Iterator[LogEvent]:
         """As ``Runfold.events``."""
@@ -114,16 +119,12 @@ class SyncRunfold:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Return what ``coroutine`` returns, run where the engine is; raises on a loop's thread."""
         try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+            _refuse_on_a_loop()
+            loop = self._engine_loop()
+        except BaseException:
             coroutine.close()
-            raise RunfoldError(
-                "rf.sync was called on the thread of a running event loop, which it would block; "
-                "await the call on rf itself"
-            )
-        return asyncio.run_coroutine_threadsafe(coroutine, self._engine_loop()).result()
+            raise
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     def iterate(self, events: AsyncIterator[T]) -> Iterator[T]:
         """Yield what ``events`` yields."""
@@ -131,19 +132,24 @@ class SyncRunfold:
         async def step() -> T:
             return await anext(events)
 
-        while True:
-            try:
-                yield self.call(step())
-            except StopAsyncIteration:
-                return
+        try:
+            while True:
+                try:
+                    yield self.call(step())
+                except StopAsyncIteration:
+                    return
+        finally:
+            if self._app.entered and isinstance(events, AsyncGenerator):
+                self.call(events.aclose())
 
     def _engine_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None and self._home is not None and self._app.entered:
             return self._home
-        if self._loop is None:
-            self._begin(client=True)
-        assert self._loop is not None
-        return self._loop
+        with self._beginning:  # Of threads that make the first call at once, one begins.
+            if self._loop is None:
+                self._begin(client=True)
+            assert self._loop is not None
+            return self._loop
 
     def _begin(self, *, client: bool) -> None:
         if self._loop is not None:
@@ -159,6 +165,32 @@ class SyncRunfold:
         except BaseException:
             self.close()
             raise
+
+
+def _refuse_on_a_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RunfoldError(
+        "rf.sync was called on the thread of a running event loop, which it would block; "
+        "await the call on rf itself"
+    )
+
+
+class SyncRuns:
+    """``rf.sync.runs``."""
+
+    def __init__(self, sync: SyncRunfold, app: Runfold) -> None:
+        self._sync, self._app = sync, app
+
+    def list(self, of: Any = None, **filters: Any) -> Page:
+        """As ``Runfold.runs.list``."""
+
+        async def listed() -> Page:
+            return await self._app.runs.list(of, **filters)
+
+        return self._sync.call(listed())
 
 
 class SyncRun(Generic[Out]):

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from runfold.kernel.ids import uuid7
+
+
+@contextmanager
+def relaxed_collector(threshold: int) -> Iterator[None]:
+    """Have garbage collected after ``threshold`` new objects at the earliest, inside the block."""
+    before = gc.get_threshold()
+    if threshold > before[0] > 0:
+        gc.set_threshold(threshold, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class SystemClock:

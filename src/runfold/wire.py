@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from runfold.flow.events import FlowStart, StepStarted
 from runfold.flow.names import job_id, step_id
 from runfold.flow.run import Run
 from runfold.kernel.event import Recorded
+from runfold.kernel.ids import text
 from runfold.ports import Name
 
 _ENVELOPE = ("runId", "flow")
@@ -48,7 +48,7 @@ class LogEvent:
 def log_event(recorded: Recorded, name: Name) -> LogEvent:
     """Return ``recorded``, an event of the stream called ``name``, as the wire shows it."""
     event, step, number = recorded.event, recorded.step, recorded.activation or 1
-    run_id = str(UUID(bytes=name.id)) if name.flow is not None else None
+    run_id = text(name.id) if name.flow is not None else None
     data = event.model_dump(mode="json", by_alias=True, exclude_none=True)
     if event.TOPIC in _ALWAYS:
         data.setdefault(_ALWAYS[event.TOPIC], None)

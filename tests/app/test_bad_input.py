@@ -28,7 +28,7 @@ from scenarios.scene import finished, history, scenario
 
 NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-SMALL = Settings(payload_max=10_000, payload_warn=1_000)
+SMALL = Settings(payload_max=10_000)
 
 
 class Order(BaseModel):

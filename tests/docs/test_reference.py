@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+
 from docs.pages import module, reference, rows, sections
 
 PLUMBING = {"prepare_rows"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,13 @@ class Group:
         self._url = url
         self._all: list[subprocess.Popen[str]] = []
 
-    def start(self, roles: str) -> subprocess.Popen[str]:
-        """Return a process that serves ``roles`` and has begun."""
+    def start(self, roles: str, *, skew: float = 0) -> subprocess.Popen[str]:
+        """Return a process that serves ``roles`` and has begun; its clock is ``skew`` s ahead."""
         process = subprocess.Popen(
-            [sys.executable, str(MEMBER), self._url, roles], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(MEMBER), self._url, roles],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "SKEW": str(skew)},
         )
         self._all.append(process)
         assert process.stdout is not None

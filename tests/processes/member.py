@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import time
 from typing import Any
 
 from runfold import Context, Flow, Runfold, Settings, all_of
@@ -33,9 +35,25 @@ async def finish(both: dict[str, int]) -> int:
     return both["left"] + both["right"]
 
 
+slow: Flow[Any, Any] = Flow("slow")
+
+
+@slow.entry(retry=2)
+async def sleep(seconds: float, ctx: Context) -> list[int]:
+    time.sleep(seconds)  # noqa: ASYNC251 - a handler that blocks the loop of its process
+    return [os.getpid(), ctx.attempt]
+
+
+def skew(seconds: float) -> None:
+    """Set the clock of this process wrong."""
+    true, true_ns = time.time, time.time_ns
+    time.time = lambda: true() + seconds
+    time.time_ns = lambda: true_ns() + int(seconds * 1e9)
+
+
 def engine(url: str) -> Runfold:
     """Return an engine with the shortest lease that there is."""
-    return Runfold(url, flows=[flow], settings=Settings(lease=3, grace=1))
+    return Runfold(url, flows=[flow, slow], settings=Settings(lease=3, grace=1))
 
 
 async def serve(url: str, roles: list[str]) -> None:
@@ -46,4 +64,5 @@ async def serve(url: str, roles: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    skew(float(os.environ.get("SKEW", "0")))
     asyncio.run(serve(sys.argv[1], sys.argv[2].split(",")))

@@ -1,4 +1,4 @@
-"""Callers that block, each with a transaction of their own: its end commits, an error rolls back."""
+"""Callers that block, each with a transaction: its end commits, an error rolls back."""
 
 from __future__ import annotations
 

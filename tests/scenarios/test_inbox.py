@@ -205,6 +205,7 @@ async def test_plain_sql_starts_a_run(postgres_url: str) -> None:
 async def found(rf: Runfold, key: str) -> Any:
     async for _ in rf.events(types=["flow.start"], follow=True):
         return await rf.get(of="orders", key=key)
+    raise AssertionError
 
 
 @scenario
@@ -300,7 +301,7 @@ def test_callers_that_block_start_runs_through_rf_sync(
             run = rf.start("orders", 7, connection=connection)
             others = rf.start_many("orders", [8, 9], connection=connection)
             assert rf.start("orders", 1).result(timeout=10) == 1
-            assert len(rf.list_runs().items) == 1
+            assert len(rf.runs.list().items) == 1
         assert [one.result(timeout=10) for one in (run, *others)] == [7, 8, 9]
         with suppress(RolledBack), caller(postgres_url) as connection:
             lost = rf.start("orders", 7, connection=connection)

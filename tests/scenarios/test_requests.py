@@ -33,12 +33,12 @@ async def cancelled(run: Run[Any]) -> RunCancelled:
     return caught.value
 
 
-async def reach(run: Run[Any], type: str) -> None:
+async def reach(run: Run[Any], wanted: str) -> None:
     """Return when the run has recorded such an event."""
     async for event in run.events(follow=True):
-        if event.type == type:
+        if event.type == wanted:
             return
-    raise AssertionError(f"{type} never came")
+    raise AssertionError(f"{wanted} never came")
 
 
 async def refused(run: Run[Any]) -> None:

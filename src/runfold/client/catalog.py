@@ -203,7 +203,9 @@ def _former_names(sealed: Sealed) -> Iterator[tuple[str, str]]:
 def _only(kind: type[T], option: str, given: Iterable[T]) -> list[T]:
     """Return ``given`` without repeats; raises ``InvalidDefinition`` for anything else in it."""
     if isinstance(given, kind) or not isinstance(given, Iterable):
-        raise InvalidDefinition(f"{option} is {given!r}, expected a list of {kind.__name__} objects")
+        raise InvalidDefinition(
+            f"{option} is {given!r}, expected a list of {kind.__name__} objects"
+        )
     unique = list({id(one): one for one in given}.values())
     for one in unique:
         if not isinstance(one, kind):

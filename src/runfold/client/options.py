@@ -80,7 +80,7 @@ def _text(option: str, value: object) -> str:
     return str(value)
 
 
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+def _tags(tags: Any) -> tuple[str, ...]:
     fits = isinstance(tags, Collection) and not isinstance(tags, str | bytes | Mapping)
     if not fits or len(tags) > TAGS_MAX:
         raise _refused("tags", f"tags are {tags!r}, expected a list of at most {TAGS_MAX} strings")

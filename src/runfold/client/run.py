@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import UUID
 
 from runfold.define.values import Value
 from runfold.errors import InvalidInput, RunCancelled, RunFailed, RunFinished, RunNotFound
@@ -21,6 +20,7 @@ from runfold.flow.events import (
 from runfold.flow.run import Run as Folded
 from runfold.flow.work import ACCEPTING, Gate
 from runfold.kernel.event import Draft, Event, Recorded
+from runfold.kernel.ids import text
 from runfold.ports import Inbox, Name, Refusal
 from runfold.wire import LogEvent, RunState, log_event, run_state
 
@@ -39,7 +39,7 @@ class Run(Generic[Out_co]):
         self._engine, self._bytes, self._flow, self._stream = engine, id, flow, stream
         self._value = result
         self._watched = engine.watch(stream, fresh=fresh) if stream else None
-        self.id: str = str(UUID(bytes=id))
+        self.id: str = text(id)
         """The run's id, a UUID."""
 
     def __repr__(self) -> str:

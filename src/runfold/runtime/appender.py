@@ -293,8 +293,9 @@ class Appender:
                 self.claimer.claimed(batch.claims, committed.jobs)
         if committed.repeated:
             self.on_repeated()
-        for hook in self.after_commit:
-            hook(batch)
+        if recorded or committed.repeated:
+            for hook in self.after_commit:
+                hook(batch)
 
     def _recorded(self, submissions: Sequence[Submission], committed: Committed) -> list[Recorded]:
         ts = committed.ts

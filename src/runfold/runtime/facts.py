@@ -12,7 +12,6 @@ from runfold.flow.events import (
     FlowStart,
     StepCompleted,
     StepFailed,
-    StepScheduled,
 )
 from runfold.flow.inputs import versions
 from runfold.kernel.event import Event, Recorded
@@ -22,7 +21,7 @@ from runfold.runtime.tail import decode
 FACTS_MAX = 50_000
 """How many events are remembered; the oldest go first and are read again."""
 
-_KEPT = (Emit, FlowStart, StepCompleted, StepFailed, StepScheduled)
+_KEPT = (Emit, FlowStart, StepCompleted, StepFailed)
 
 
 class Brief(NamedTuple):

@@ -30,7 +30,7 @@ from runfold.runtime.timekeeper import Timekeeper
 from runfold.runtime.worker import Worker
 from runfold.settings import Settings, seconds
 
-ROLES = frozenset({"dispatcher", "worker", "timekeeper", "projector"})
+ROLES = frozenset({"dispatcher", "worker", "timekeeper"})
 """What a process can do; a client does none of it."""
 SAFETY = 5.0
 """Seconds after which a loop looks at the store although no bell rang."""
@@ -207,7 +207,7 @@ class Node:
             self.timekeeper.hurries(row) for item in batch.items for row in item.rows
         ):
             self.timer_bell.ring()
-        if not self.store.in_process and batch.items and not self._remote:
+        if not self.store.in_process and not self._remote:
             self._remote = True
             self.service.spawn(self._ring())
 

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from runfold.define.handler import Handler
 from runfold.flow.events import FlowStart
 from runfold.flow.inputs import resolve, trigger
 from runfold.kernel.event import Draft, Recorded
+from runfold.kernel.ids import text
 from runfold.ports import Codec, EventLog, Job
 from runfold.runtime.appender import Appender
 from runfold.runtime.definitions import Definitions
@@ -79,7 +79,7 @@ class Preparation:
         return Task(
             job=job,
             handler=handler,
-            run_id=str(UUID(bytes=job.run_id)),
+            run_id=text(job.run_id),
             tags=start.tags,
             run_input=start.input,
             input=start.input if plan is None else resolve(plan, brief.events),

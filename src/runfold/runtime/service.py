@@ -18,6 +18,9 @@ from runfold.runtime.bell import Bell
 PAUSE_AFTER_ERROR_MAX = 2.0
 """The longest pause, in seconds, of a loop whose turns fail."""
 
+STOP_SECONDS = (5.0, 1.0, 1.0, 1.0)
+"""How long cancelled tasks may take to end, after each time they are told."""
+
 _log = logging.getLogger("runfold.service")
 
 Turn = Callable[[], Awaitable[bool]]
@@ -44,13 +47,21 @@ class Service:
         return self.spawn(self._loop(name, turn, bell, pause))
 
     async def stop(self) -> None:
-        """End every task and wait until it is gone."""
+        """End every task and wait until it is gone.
+
+        A handler that swallows its cancellation is cancelled again, and left behind in the end:
+        it must not keep a process from stopping.
+        """
         self._stopping = True
-        while self._tasks:
+        for patience in STOP_SECONDS:
+            if not self._tasks:
+                return
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=patience)
+        if self._tasks:
+            _log.error("%d tasks ignore that they are cancelled; left behind", len(self._tasks))
 
     async def _loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> None:
         delay = 0.05

@@ -6,13 +6,12 @@ import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowStart
 from runfold.flow.start import creation
 from runfold.kernel.event import Draft
-from runfold.kernel.ids import keyed_id
+from runfold.kernel.ids import keyed_id, text
 from runfold.ports import Ids, InboxRow, Outcome, Row, Store
 from runfold.runtime.appender import Appender
 from runfold.runtime.decisions import rows
@@ -43,7 +42,7 @@ class Starter:
     def prepare(self, definition: FlowDefinition, id: bytes, fields: dict[str, Any]) -> Creation:
         """Return the events and the item of a new run; ``fields`` are those of ``flow.start``."""
         start = FlowStart(
-            run_id=str(UUID(bytes=id)), flow=definition.name, definition=definition.hash, **fields
+            run_id=text(id), flow=definition.name, definition=definition.hash, **fields
         )
         drafts, ready = self._creation(start, definition)
         return drafts, {"id": id, "flow": definition.name, "rows": ready}

@@ -177,9 +177,7 @@ class Worker:
     async def _prepare(self, jobs: list[Job]) -> None:
         if self._dispatcher is not None and self._dispatcher.leading:
             # Their ends can then be recorded together with what follows from them.
-            self._preparation.learn(
-                await self._dispatcher.preload({job.stream for job in jobs})
-            )
+            self._preparation.learn(await self._dispatcher.preload({job.stream for job in jobs}))
         self._start(await self._preparation.tasks(jobs, self._record))
 
     def _start(self, tasks: Sequence[tuple[Job, Task]]) -> None:
