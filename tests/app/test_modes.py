@@ -40,12 +40,12 @@ def served() -> Flow[int, int]:
     return flow
 
 
-async def recorded(run: Run[Any], type: str) -> None:
+async def recorded(run: Run[Any], wanted: str) -> None:
     """Return when the run has recorded such an event."""
     async for event in run.events(follow=True):
-        if event.type == type:
+        if event.type == wanted:
             return
-    raise AssertionError(f"{type} never came")
+    raise AssertionError(f"{wanted} never came")
 
 
 @scenario
@@ -280,7 +280,7 @@ async def test_the_application_may_fail_and_the_engine_still_stops(url: str) -> 
         return "drained"
 
     rf = Runfold(url, queues=[queue])
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is what fails
         async with rf:
             run = await rf.start(work)
             await started.wait()

@@ -137,7 +137,7 @@ async def test_two_tasks_that_enter_at_once_do_not_both_get_in(url: str) -> None
     let_go.set()
     answers = await asyncio.gather(*entering, return_exceptions=True)
     assert len(done) == 1
-    assert sorted(map(repr, answers))[0] == "'entered'"
+    assert "entered" in answers
     assert [type(answer) for answer in answers].count(InvalidSettings) == 1
 
 
@@ -153,7 +153,8 @@ async def test_a_role_that_there_is_not_is_refused(url: str, roles: Any) -> None
 @scenario
 async def test_slots_that_cannot_be_are_refused_and_nothing_is_stored(url: str, slots: Any) -> None:
     entered: list[str] = []
-    rf = Runfold(url, flows=[one_step()], lifespan=lambda: entered.append("yes"))  # type: ignore[arg-type, func-returns-value]
+    lifespan: Any = lambda: entered.append("yes")
+    rf = Runfold(url, flows=[one_step()], lifespan=lifespan)
     with pytest.raises(InvalidSettings, match="'default' has"):
         async with rf.serve(queues={"default": slots}):
             raise AssertionError
@@ -164,7 +165,7 @@ async def test_slots_that_cannot_be_are_refused_and_nothing_is_stored(url: str, 
 
 @scenario
 async def test_a_queue_that_no_step_uses_is_refused(url: str) -> None:
-    with pytest.raises(InvalidSettings, match="'cqu'.*'default'"):
+    with pytest.raises(InvalidSettings, match=r"'cqu'.*'default'"):
         async with Runfold(url, flows=[one_step()]).serve(queues={"cqu": 2, "default": 1}):
             raise AssertionError
 
@@ -321,12 +322,12 @@ def test_what_is_no_flow_or_queue_is_refused(wrong: Any) -> None:
 async def test_a_step_or_job_added_after_serving_is_refused(url: str) -> None:
     flow, queue = one_step(), Queue("q")
     async with Runfold(url, flows=[flow], queues=[queue]):
-        with pytest.raises(InvalidDefinition, match="'late'.*after it was served"):
+        with pytest.raises(InvalidDefinition, match=r"'late'.*after it was served"):
 
             @flow.step(subscribes="x")
             async def late(data: Any) -> None: ...
 
-        with pytest.raises(InvalidDefinition, match="'q/late'.*after its queue was served"):
+        with pytest.raises(InvalidDefinition, match=r"'q/late'.*after its queue was served"):
 
             @queue.job("late")
             async def later(data: Any) -> None: ...

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from docs.pages import module, reference, rows, sections
+from docs.pages import ROOT, module, pages, reference, rows, sections
 
 PLUMBING = {"prepare_rows"}
 """Public because ``rf.sync`` calls it; nobody else does."""
@@ -60,6 +61,22 @@ def test_every_error_row_has_code_and_status() -> None:
     assert wrong == []
 
 
+def test_every_code_of_an_error_has_its_row() -> None:
+    text = "".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
+    codes = set(re.findall(r'code="([A-Z_]+)"', text)) | {"UNDECLARED_EMIT", "VALIDATION_ERROR"}
+    assert sorted(codes - rows(reference("errors")).keys()) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "field"), [("timer.due", "kind"), ("step.retry", "reason"), ("state", "operation")]
+)
+def test_every_value_of_a_field_is_in_its_section(topic: str, field: str) -> None:
+    registry = module("runfold.flow.events").REGISTRY
+    values = get_args(registry[topic].model_fields[field].annotation)
+    section = sections(reference("events"))[topic]
+    assert [value for value in values if f"`{value}`" not in section] == []
+
+
 def test_every_setting_has_its_row_and_default() -> None:
     settings = module("runfold.settings").Settings
     defaults = {item.name: f"`{item.default!r}`" for item in dataclasses.fields(settings)}
@@ -73,18 +90,28 @@ def test_every_public_name_has_its_row() -> None:
 
 @pytest.mark.parametrize("name", ["rf", "run", "ctx"])
 def test_every_public_member_has_its_row(name: str) -> None:
-    runfold = module("runfold")
-    cls = {"rf": runfold.Runfold, "run": runfold.Run, "ctx": runfold.Context}[name]
-    members = {member for member in dir(cls) if not member.startswith("_")} - PLUMBING
     prefix = f"{name}."
     documented = {row for row in rows(reference("python")) if row.startswith(prefix)}
-    assert documented == {prefix + member for member in members | SET_IN_INIT[name]}
+    assert documented == {prefix + member for member in _members(name)}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_promises_a_member_that_is_not_there(page: Path) -> None:
+    named = set(re.findall(r"\b(rf|run|ctx)\.([a-z]\w*)", page.read_text("utf-8")))
+    assert sorted(f"{on}.{member}" for on, member in named if member not in _members(on)) == []
 
 
 def test_every_command_has_its_row() -> None:
     main = module("runfold.cli").main
     documented = {name.split(" [")[0] for name in rows(reference("cli"))}
     assert sorted(_commands(main, "runfold")) == sorted(documented)
+
+
+def _members(name: str) -> set[str]:
+    runfold = module("runfold")
+    cls = {"rf": runfold.Runfold, "run": runfold.Run, "ctx": runfold.Context}[name]
+    shown = {member for member in dir(cls) if not member.startswith("_")}
+    return (shown - PLUMBING) | SET_IN_INIT[name]
 
 
 def _wire_names(event: Any) -> list[str]:

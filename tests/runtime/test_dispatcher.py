@@ -60,6 +60,19 @@ async def test_a_second_dispatcher_stands_by_until_the_first_resigns(
 
 
 @on_memory
+async def test_a_dispatcher_that_has_resigned_does_not_lead_again(
+    node: Node, faults: Faulty
+) -> None:
+    leader, other = dispatcher(node, 1), dispatcher(node, 2)
+    await settle(leader)
+    await leader.resign()
+    # Its loop has one more turn before it ends: the lease would be held by nobody alive.
+    assert not await leader.turn()
+    await settle(other)
+    assert (leader.leading, other.leading) == (False, True)
+
+
+@on_memory
 async def test_a_frozen_dispatcher_that_wakes_up_decides_nothing(
     node: Node, faults: Faulty
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,7 +200,7 @@ def _former_names(sealed: Sealed) -> Iterator[tuple[str, str]]:
             yield old + COMPENSATION_SUFFIX, step.name + COMPENSATION_SUFFIX
 
 
-def _only(kind: type[T], option: str, given: Iterable[T]) -> list[T]:
+def _only(kind: type[T], option: str, given: Any) -> list[T]:
     """Return ``given`` without repeats; raises ``InvalidDefinition`` for anything else in it."""
     if isinstance(given, kind) or not isinstance(given, Iterable):
         raise InvalidDefinition(

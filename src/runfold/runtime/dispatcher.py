@@ -107,7 +107,7 @@ class Dispatcher:
         self._led_until = 0.0
         self._cursor_saved = (0.0, 0)
         self._sweep_at, self._sweep_after = 0.0, 0
-        self.leading = False
+        self.leading = self._resigned = False
 
     async def turn(self) -> bool:
         """Do one bounded piece of work; return False when there was none."""
@@ -139,11 +139,15 @@ class Dispatcher:
         return self.tail.position >= head and not (self._again or self._in_flight or self._fusing)
 
     async def resign(self) -> None:
-        """Save the cursor and let another dispatcher lead."""
+        """Save the cursor and let another dispatcher lead; this one never leads again.
+
+        Asked for again after the loop has ended: a turn may have taken the lease meanwhile.
+        """
+        self._resigned = True
         if self.leading:
             self.leading = False
             await self._cursors.save_cursor(CURSOR, self.tail.position)
-            await self._leases.resign(self._token)
+        await self._leases.resign(self._token)
 
     def fuse(
         self, stream: int, drafts: Sequence[Draft], lease: tuple[int, int]
@@ -226,10 +230,12 @@ class Dispatcher:
 
     async def _lead(self) -> bool:
         now = self._clock.monotonic()
+        if self._resigned:
+            return False
         if self.leading and now < self._led_until:
             return True
         led = await self._leases.lead(self._token, self._lease, now=self._clock.now())
-        if not led:
+        if not led or self._resigned:
             if self.leading:
                 _log.warning("another dispatcher leads this log now; this one stands by")
             self.leading = False

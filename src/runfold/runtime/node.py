@@ -152,6 +152,8 @@ class Node:
             await self._quietly(self.dispatcher.resign())
         self.appender.close()
         await self.service.stop()
+        if self.dispatcher is not None:
+            await self._quietly(self.dispatcher.resign())
         if self.worker is not None:
             self.executor.close()
         if self.membership is not None:

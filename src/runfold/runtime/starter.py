@@ -76,7 +76,7 @@ class Starter:
         """Record the start that an inbox row asks for, and remove the row with it.
 
         Raises ``LookupError`` when nothing was ever served under the name it wants, and
-        ``ValueError`` or ``PayloadTooLarge`` for a row that can be no start.
+        ``TypeError``, ``ValueError`` or ``PayloadTooLarge`` for a row that can be no start.
         """
         body = _checked(json.loads(row.body))
         target = body.pop("target")
@@ -98,7 +98,7 @@ class Starter:
 def _checked(body: Any) -> dict[str, Any]:
     """Return ``body`` if it can be a start: anybody may have written it, in any language."""
     if not isinstance(body, dict):
-        raise ValueError(f"it is a {type(body).__name__}, expected an object")
+        raise TypeError(f"it is a {type(body).__name__}, expected an object")
     priority = body.get("priority", 5)
     if not (isinstance(priority, int) and 1 <= priority <= 10):
         raise ValueError(f"priority is {priority!r}, expected 1 to 10")
