@@ -195,4 +195,7 @@ def _after(moment: datetime | None, span: float | None) -> datetime | None:
 
 def _deadline(run: Run, of_flow: float | None) -> datetime | None:
     deadline = run.deadline if run.deadline is not None else of_flow
-    return deadline if isinstance(deadline, datetime) else _after(run.created_at, deadline)
+    if isinstance(deadline, datetime):
+        return deadline
+    # A span counts from when the run is due, as its duration does.
+    return _after(run.due_at or _after(run.created_at, run.delay or 0.0), deadline)

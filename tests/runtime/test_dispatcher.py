@@ -17,7 +17,7 @@ def dispatcher(node: Node, token: int) -> Dispatcher:
     runs = Runs(node.store, node.codec, node.definitions)
     return Dispatcher(
         node.store, node.store, node.store, node.appender, runs, node.clock,
-        tail=tail, token=token, lease=30, grace=30,
+        tail=tail, tokens=lambda: token, lease=30, grace=30,
     )  # fmt: skip
 
 

@@ -120,7 +120,7 @@ class Catalog:
         steps = (step for definition in self.definitions() for step in definition.steps)
         return sorted({step.queue for step in steps})
 
-    def slots(self, queues: Mapping[str, int] | None, default: int) -> Mapping[str, int]:
+    def slots(self, queues: Mapping[str, Any] | None, default: int) -> Mapping[str, int]:
         """Return how many handlers of each queue run here; raises ``InvalidSettings``."""
         used = self.queue_names()
         if queues is None:

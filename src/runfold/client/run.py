@@ -56,7 +56,9 @@ class Run(Generic[Out_co]):
         Raises ``ValueError`` for a version or moment before its first event.
         """
         run = await self._engine.fold(await self._number(), version=version, at=at)
-        return run_state(run, at if at is not None else run.updated_at if version else None)
+        if at is None:
+            at = run.updated_at if version is not None else await self._engine.node.store.now()
+        return run_state(run, at)
 
     async def result(self, *, timeout: float | None = None) -> Out_co:
         """Return its result, as annotated, once it has completed.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -83,13 +83,14 @@ class Dispatcher:
         clock: Clock,
         *,
         tail: Tail,
-        token: int,
+        tokens: Callable[[], int],
         lease: float,
         grace: float,
     ) -> None:
         self._store, self._leases, self._cursors = store, leases, cursors
         self._appender, self._runs, self._clock = appender, runs, clock
-        self.tail, self._token, self._lease, self._grace = tail, token, lease, grace
+        self.tail, self._lease, self._grace = tail, lease, grace
+        self._tokens, self._token = tokens, 0
         self._in_flight: set[int] = set()
         """Runs with decisions on their way that are not folded yet."""
         self._fusing: dict[int, asyncio.Future[Outcome]] = {}
@@ -180,7 +181,7 @@ class Dispatcher:
                 together, after=before, stream=stream, lease=lease, frees=True, **fields
             )
         except BaseException:
-            self._unfold(stream)
+            self._refused(stream, None)
             raise
         self._fusing[stream] = future
         future.add_done_callback(partial(self._fused, stream))
@@ -197,9 +198,10 @@ class Dispatcher:
         """Fold ``drafts`` and what they lead to ahead of the commit; return all of it."""
         together = list(drafts)
         self._evolve_ahead(run, stream, drafts, now)
-        while len(together) < FUSED_MAX:
-            decision = decide(run, limit=DECISIONS_MAX, grace=self._grace)
-            if not decision:
+        while decision := decide(run, limit=DECISIONS_MAX, grace=self._grace):
+            if len(together) >= FUSED_MAX:
+                self._again.add(stream)  # The rest is for the next turn, once this is recorded.
+                self.bell.ring()
                 break
             _merge(fields, effects(run.flow, decision, offset=len(together)))
             together.extend(decision.drafts)
@@ -209,16 +211,19 @@ class Dispatcher:
     def _fused(self, stream: int, future: asyncio.Future[Outcome]) -> None:
         if self._fusing.get(stream) is future:
             del self._fusing[stream]
-        lost = future.cancelled() or future.exception() is not None
-        if lost or future.result().refusal is not None:
-            self._unfold(stream)
+        outcome = _outcome(future)
+        if outcome is None or outcome.refusal is not None:
+            self._refused(stream, outcome)
         elif stream not in self._fusing:
             run = self._runs.get(stream)
             if run is not None and run.ended:
                 self._end(stream)
 
-    def _unfold(self, stream: int) -> None:
-        """Forget a run that was folded ahead of a commit that did not happen."""
+    def _refused(self, stream: int, outcome: Outcome | None) -> None:
+        """Forget a run of which something else is recorded than was thought; read it again."""
+        if outcome is not None and outcome.refusal == Refusal.LEADER and self.leading:
+            _log.warning("a decision was refused: another dispatcher leads this log now")
+            self.leading = False
         self._runs.forget(stream)
         self._again.add(stream)
         self.bell.ring()
@@ -234,6 +239,10 @@ class Dispatcher:
             return False
         if self.leading and now < self._led_until:
             return True
+        if not self.leading:
+            # A new token for each term: what was decided in an earlier one, before somebody
+            # else led, may still be on its way and must be refused.
+            self._token = self._tokens()
         led = await self._leases.lead(self._token, self._lease, now=self._clock.now())
         if not led or self._resigned:
             if self.leading:
@@ -244,8 +253,6 @@ class Dispatcher:
         if not self.leading:
             self.leading = True
             self._runs.clear()
-            self._in_flight.clear()
-            self._fusing.clear()
             self._unfolded.clear()
             self._over.clear()
             self._decided.clear()
@@ -297,7 +304,7 @@ class Dispatcher:
             self._over.popitem(last=False)
 
     async def _decide_all(self, touched: set[int]) -> None:
-        waiting: list[tuple[int, int, asyncio.Future[Outcome]]] = []
+        waiting: list[asyncio.Future[Outcome]] = []
         await self.preload(touched - self._over.keys() - self._fusing.keys())
         for stream in touched - self._over.keys():
             if stream in self._in_flight or stream in self._fusing:
@@ -312,31 +319,27 @@ class Dispatcher:
             self._decided.pop(stream, None)
             decision = decide(run, limit=DECISIONS_MAX, grace=self._grace)
             if decision:
-                waiting.append((stream, len(decision.drafts), self._submit(stream, run, decision)))
-        for stream, count, future in waiting:
-            try:
-                outcome = await future
-            finally:
-                self._in_flight.discard(stream)
-            self._settle(stream, count, outcome)
+                waiting.append(self._submit(stream, run, decision))
+        if waiting:
+            await asyncio.wait(waiting)
 
     def _submit(self, stream: int, run: Run, decision: Decision) -> asyncio.Future[Outcome]:
-        self._in_flight.add(stream)
-        return self._appender.submit(
+        future = self._appender.submit(
             decision.drafts, stream=stream, leader=self._token, **effects(run.flow, decision)
         )
+        self._in_flight.add(stream)
+        future.add_done_callback(partial(self._answered, stream, len(decision.drafts)))
+        return future
 
-    def _settle(self, stream: int, count: int, outcome: Outcome) -> None:
+    def _answered(self, stream: int, count: int, future: asyncio.Future[Outcome]) -> None:
         # Recorded: what was decided comes back through the tail, is folded, and touches the
         # run again. Refused: what refused it (a gate, a newer version) is in the log as well.
-        if outcome.refusal is None:
+        self._in_flight.discard(stream)
+        outcome = _outcome(future)
+        if outcome is not None and outcome.refusal is None:
             self._decided[stream] = outcome.version + count - 1
-        elif outcome.refusal == Refusal.LEADER:
-            _log.warning("a decision was refused: another dispatcher leads this log now")
-            self.leading = False
-        elif outcome.refusal != Refusal.ENDED:
-            self._runs.forget(stream)
-            self._again.add(stream)
+        elif outcome is None or outcome.refusal != Refusal.ENDED:
+            self._refused(stream, outcome)
 
     async def preload(self, streams: Set[int]) -> list[Recorded]:
         """Have these runs in memory, those that are not, so that they can be decided about.
@@ -374,6 +377,13 @@ class Dispatcher:
         if self.tail.position != position and now >= saved_at + CURSOR_EVERY:
             self._cursor_saved = (now, self.tail.position)
             await self._cursors.save_cursor(CURSOR, self.tail.position)
+
+
+def _outcome(future: asyncio.Future[Outcome]) -> Outcome | None:
+    """Return what the store answered, None when nobody knows."""
+    if future.cancelled() or future.exception() is not None:
+        return None
+    return future.result()
 
 
 def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ class Node:
         assert self.membership is not None
         self.dispatcher = Dispatcher(
             self.store, self.store, self.store, self.appender, runs, self.clock,
-            tail=tail, token=self.membership.token, lease=lease,
+            tail=tail, tokens=self.ids.token, lease=lease,
             grace=seconds(self.settings.grace),
         )  # fmt: skip
         self._add_tail(tail)

@@ -51,7 +51,7 @@ class Starter:
         self, start: FlowStart, definition: FlowDefinition
     ) -> tuple[list[Draft], list[Row]]:
         """Return what ``flow.creation`` does, from memory where only the start differs."""
-        if start.due_at or start.delay or start.deadline or definition.deadline:
+        if (start.due_at, start.delay, start.deadline, definition.deadline) != (None,) * 4:
             drafts, ready = creation(start, definition)
             return drafts, rows(definition.name, ready)
         alike = (definition.hash, start.priority)

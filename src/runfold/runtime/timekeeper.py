@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from runfold.errors import PayloadTooLarge
+from runfold.errors import StoreUnavailable
 from runfold.flow.events import StepStalled, TimerDue
 from runfold.flow.work import ACCEPTING, Gate
 from runfold.kernel.event import Draft
@@ -111,7 +111,9 @@ class Timekeeper:
         for row in await self._inbox.inbox(PAGE + len(self._reported)):
             try:
                 await self._accept(row)
-            except (LookupError, TypeError, ValueError, PayloadTooLarge) as error:
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # Whatever anybody wrote: it must not stop the clock.
                 # It stays in the inbox until a process that knows the target serves it; what
                 # can be no start at all stays as well, and holds up nobody.
                 if row.id not in self._reported:

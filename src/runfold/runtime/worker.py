@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import Any
@@ -28,6 +29,8 @@ from runfold.runtime.task import Task
 
 CLAIM_MAX = 250
 """How many jobs one claim takes from one queue at most."""
+PAUSE_AFTER_ERROR = 1.0
+"""Seconds after which jobs that could not be prepared are tried again."""
 WAVE = 50
 """How many handlers are started before other tasks have their turn."""
 
@@ -69,7 +72,7 @@ class Worker:
         }
         self._running: dict[int, Task] = {}
         self._unknown: set[int] = set()
-        self._reconcile = False
+        self._reconcile_at = math.inf
         self._check_every, self._check_at = check_every, 0.0
         self._stopping = False
         self.bell = Bell()
@@ -112,7 +115,7 @@ class Worker:
 
     def unanswered(self) -> None:
         """Claims went out and no answer names the jobs: ask what is held."""
-        self._reconcile = True
+        self._reconcile_at = 0.0
         self.wake()
 
     def wake(self) -> None:
@@ -128,7 +131,7 @@ class Worker:
         if not self._membership.trusted:
             self.abort("the lease of this process is over")
             return False
-        if self._reconcile:
+        if self._clock.monotonic() >= self._reconcile_at:
             await self._take_over_unknown()
         if self._running and self._clock.monotonic() >= self._check_at:
             await self.check()
@@ -155,7 +158,7 @@ class Worker:
                 task.cancelled.set("the run is ending")
 
     async def _take_over_unknown(self) -> None:
-        self._reconcile = False
+        self._reconcile_at = math.inf
         held = await self._jobs.leased(self._membership.token)
         lost = [job for job in held if job.id not in self._running and job.id not in self._unknown]
         if lost:
@@ -175,6 +178,16 @@ class Worker:
             self._start(tasks)
 
     async def _prepare(self, jobs: list[Job]) -> None:
+        try:
+            await self._read_and_start(jobs)
+        except Exception:  # Whatever it was: the jobs are leased, and nobody else has them.
+            _log.exception("%d claimed jobs could not be prepared; once more later", len(jobs))
+            for job in jobs:
+                self._unknown.discard(job.id)
+                self._free(job.queue)
+            self._reconcile_at = self._clock.monotonic() + PAUSE_AFTER_ERROR
+
+    async def _read_and_start(self, jobs: list[Job]) -> None:
         if self._dispatcher is not None and self._dispatcher.leading:
             # Their ends can then be recorded together with what follows from them.
             self._preparation.learn(await self._dispatcher.preload({job.stream for job in jobs}))
@@ -241,7 +254,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """True when no handler runs and no answer is on its way."""
-        return not self._running and not self._unknown
+        return not self._running and not self._unknown and self._reconcile_at == math.inf
 
     def stop(self) -> None:
         """Claim nothing more."""
