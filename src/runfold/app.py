@@ -44,7 +44,9 @@ class Runfold:
     it ``$RUNFOLD_URL``, else ``sqlite:///runfold.db``. ``discover``: folders or dotted packages
     whose flows and queues are added. ``lifespan``: an async context manager, entered where
     workers run; what it yields is ``ctx.deps``. ``namespace``: a log of its own in the same
-    database. Raises ``InvalidSettings`` for a URL or setting that cannot work.
+    database. ``codec``: how events become bytes; default ``store.codec.JsonCodec()``, which takes
+    a compressor and a cipher of the ``eventsourcing`` library: every process of a log needs the
+    same. Raises ``InvalidSettings`` for a URL or setting that cannot work.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Runfold:
         lifespan: Lifespan | None = None,
         namespace: str = "default",
         settings: Settings | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.namespace = namespace
@@ -71,7 +74,7 @@ class Runfold:
         )
         self._catalog = Catalog(flows, queues, discover)
         self._lifespan = lifespan
-        self._codec: Codec = JsonCodec()
+        self._codec: Codec = codec or JsonCodec()
         self._clock: Clock = SystemClock()
         self._ids: Ids = RandomIds()
         self._engine: Engine | None = None

@@ -59,10 +59,10 @@ class Settings:
     """How many bytes of payload one commit gathers at most."""
 
     payload_warn: int = 256 * 1024
-    """A stored value larger than this (bytes of JSON) is warned about."""
+    """An event larger than this (bytes as stored, of its largest value mostly) is warned about."""
 
     payload_max: int = 16 * 1024 * 1024
-    """A stored value larger than this (bytes of JSON) is refused with ``PayloadTooLarge``."""
+    """An event larger than this (bytes as stored) is refused with ``PayloadTooLarge``."""
 
     blob_min: int = 64 * 1024
     """An encoded event larger than this (bytes) is kept beside the log, named by its hash."""

@@ -87,7 +87,6 @@ async def test_a_handler_of_a_loop_enlists_through_sqlite3(file: str) -> None:
 @pytest.mark.parametrize("kind", ["connection", "session"])
 @scenario
 async def test_async_sqlalchemy_on_a_file(file: str, kind: str) -> None:
-    pytest.importorskip("aiosqlite", reason="SQLAlchemy's async SQLite needs it")
     engine = create_async_engine(file.replace("sqlite", "sqlite+aiosqlite"), poolclass=NullPool)
     async with Runfold(file, flows=[orders()]) as rf:
         if kind == "connection":

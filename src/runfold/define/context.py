@@ -211,7 +211,7 @@ class _Shared(ABC):
     @property
     @abstractmethod
     def due_at(self) -> datetime | None:
-        """When this was due: the tick of the schedule, ``run_at``, else the start."""
+        """When this was due: ``run_at``, the end of its ``delay``, else the start."""
 
     @property
     @abstractmethod

@@ -251,18 +251,19 @@ class Dispatcher:
             return False
         self._led_until = now + self._lease / 3
         if not self.leading:
-            self.leading = True
+            # What the leader before this one decided must be folded before anything is decided:
+            # a prefix of it would be decided about once more.
+            self._seen_by_leader = await self._store.head()
+            position = await self._cursors.cursor(CURSOR)
+            self.leading = not self._resigned
             self._runs.clear()
             self._unfolded.clear()
             self._over.clear()
             self._decided.clear()
-            # What the leader before this one decided must be folded before anything is decided:
-            # a prefix of it would be decided about once more.
-            self._seen_by_leader = await self._store.head()
             self.tail.stale = True
-            self.tail.position = await self._cursors.cursor(CURSOR)
+            self.tail.position = position
             self._sweep_after = 0
-        return True
+        return self.leading
 
     def _catch_up(self) -> None:
         """Fold what is in memory, without waiting; what needs a read is left for the turn."""

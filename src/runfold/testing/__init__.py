@@ -1,4 +1,4 @@
-"""What Runfold ships for tests: contract suites, simulation, strategies, replay, pytest plugin.
+"""What Runfold ships for tests: the contract suite that every store inherits.
 
 Nothing here is imported by the engine.
 """

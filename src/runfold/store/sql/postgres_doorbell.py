@@ -129,7 +129,7 @@ class PostgresDoorbell(PostgresQueries):
                 rang = not is_new and await ears.rang(span)
                 known, end = end, end if rang else await self._end(end)
                 pause = POLL_SECONDS_MIN if end != known else self._longer(pause)
-                if not self._closed and (rang or end != known):
+                if rang or end != known:
                     yield
         finally:
             self._ears.remove(ears)
