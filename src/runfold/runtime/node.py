@@ -7,12 +7,14 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from runfold.define.handler import Handler
 from runfold.kernel.event import Recorded
-from runfold.ports import Batch, Clock, Codec, Ids, InboxRow, Item, Member, Store
+from runfold.ports import Batch, Clock, Codec, Ids, InboxRow, Item, Store
 from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.definitions import Definitions
@@ -69,6 +71,7 @@ class Node:
         self.worker: Worker | None = None
         self.timekeeper: Timekeeper | None = None
         self.membership: Membership | None = None
+        self.preparation: Preparation | None = None
         self.hub: Hub | None = None
         self._tails: list[Tail] = []
         self._remote = False
@@ -86,10 +89,11 @@ class Node:
     async def serve(self, roles: frozenset[str], work: Work) -> None:
         """Start these roles."""
         lease = seconds(self.settings.lease)
-        member = Member(
-            self.ids.token(), f"{socket.gethostname()}:{os.getpid()}", " ".join(sorted(roles))
-        )
-        self.membership = Membership(self.store, self.clock, member=member, lease=lease)
+        self.membership = Membership(
+            self.store, self.clock,
+            name=f"{socket.gethostname()}:{os.getpid()}", roles=" ".join(sorted(roles)),
+            tokens=self.ids.token, lease=lease,
+        )  # fmt: skip
         await self.membership.join()
         if "dispatcher" in roles:
             self._start_dispatcher(lease)
@@ -119,16 +123,19 @@ class Node:
         self.executor = Executor(
             spawn=self.service.spawn, clock=self.clock, threads=self.settings.threads
         )
-        preparation = Preparation(
+        self.preparation = Preparation(
             self.store, self.codec, self.definitions, facts, self.executor, self.appender,
             handlers=work.handlers, deps=work.deps,
         )  # fmt: skip
         self.worker = Worker(
-            self.store, self.appender, preparation, self.membership, self.codec, self.clock,
+            self.store, self.appender, self.preparation, self.membership, self.codec, self.clock,
             slots=work.slots, targets=sorted(work.handlers), spawn=self.service.spawn,
             check_every=seconds(self.settings.poll_max), dispatcher=self.dispatcher,
         )  # fmt: skip
         self.appender.worker = self.membership.member.name
+        self.membership.on_lost = partial(
+            _ring_from_thread, asyncio.get_running_loop(), self.worker.bell
+        )
         self.appender.claimer = self.worker
         self.service.loop("worker", self.worker.turn, self.worker.bell, self._worker_pause)
 
@@ -235,12 +242,22 @@ class Node:
 
     def _rewound(self) -> None:
         """The log lacks events that this process had seen: forget everything."""
-        for tail in self._tails:
-            tail.position = 0
-        if self.worker is not None:
-            self.worker.abort("the database is not the one this process knew")
+        if self.dispatcher is not None:
+            self.dispatcher.leading = False  # It leads anew: from the cursor, with nothing folded.
+        if self.preparation is not None:
+            self.preparation.forget()
         if self.membership is not None:
             self.membership.lost = True
+        if self.worker is not None:
+            self.worker.bell.ring()
+        self.service.spawn(self._rewind())
+
+    async def _rewind(self) -> None:
+        """Have readers go on from what is there."""
+        head = await self.store.head()
+        for tail in self._tails:
+            tail.position = min(tail.position, head)
+        self.poke()
 
     async def _drain(self, worker: Worker, drain: float, force: asyncio.Event | None) -> None:
         deadline = self.clock.monotonic() + drain
@@ -276,6 +293,11 @@ class Node:
     async def _timer_pause(self) -> float:
         assert self.timekeeper is not None
         return await self.timekeeper.pause(min(TICK, seconds(self.settings.lease) / 6))
+
+
+def _ring_from_thread(loop: asyncio.AbstractEventLoop, bell: Bell) -> None:
+    with suppress(RuntimeError):  # The loop is closed: nobody is left to be told.
+        loop.call_soon_threadsafe(bell.ring)
 
 
 def _moves(item: Item) -> bool:

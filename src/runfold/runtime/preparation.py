@@ -45,6 +45,11 @@ class Preparation:
         self._appender, self._handlers, self._deps = appender, handlers, deps
         self._runs = Runs(log, codec, definitions)
 
+    def forget(self) -> None:
+        """Drop what is remembered of any history: the log may not be what it was."""
+        self._facts.clear()
+        self._runs.clear()
+
     def learn(self, recorded: Sequence[Recorded]) -> None:
         """Remember what somebody else has read of the histories of jobs."""
         self._facts.push(recorded)

@@ -87,7 +87,9 @@ class Runs:
                     if not isinstance(recorded.event, FlowStart):
                         return None
                     run = await self._new(recorded.event)
-                evolve(run, recorded)
+                # Somebody else may have brought it further while this waited for the store.
+                if recorded.version == run.version + 1:
+                    evolve(run, recorded)
                 version = recorded.version
             if len(rows) < PAGE:
                 break

@@ -130,7 +130,9 @@ class Worker:
         """Look after what is held, and ask for more where there is room."""
         if not self._membership.trusted:
             self.abort("the lease of this process is over")
-            return False
+            await self._membership.rejoin()
+            self.wake()
+            return True
         if self._clock.monotonic() >= self._reconcile_at:
             await self._take_over_unknown()
         if self._running and self._clock.monotonic() >= self._check_at:
@@ -186,6 +188,7 @@ class Worker:
                 self._unknown.discard(job.id)
                 self._free(job.queue)
             self._reconcile_at = self._clock.monotonic() + PAUSE_AFTER_ERROR
+            self.bell.ring()
 
     async def _read_and_start(self, jobs: list[Job]) -> None:
         if self._dispatcher is not None and self._dispatcher.leading:
