@@ -76,18 +76,32 @@ class Engine:
             raise ValueError(f"version is {version}, expected 1 or more")
         if at is not None and at.tzinfo is None:
             raise ValueError(f"at is {at!r}, expected a moment with a time zone")
-        run: Folded | None = None
-        async for recorded in self.stream(stream, follow=False, upto=version):
-            if at is not None and recorded.ts > at:
-                break
-            if run is None:
-                run = await self._new(recorded.event)
-            evolve(run, recorded)
+        run = await self._folded(stream, version, at)
         if run is None:
             raise ValueError(f"the run did not exist at {at}")
         if version is not None and run.version < version:
             raise ValueError(f"version is {version}, the run is at version {run.version}")
         return run
+
+    async def _folded(self, stream: int, version: int | None, at: datetime | None) -> Folded | None:
+        run: Folded | None = None
+        node, after, is_more = self.node, 0, True
+        while is_more:
+            rows = await node.store.read_stream(stream, after=after, limit=PAGE, upto=version)
+            is_more = len(rows) == PAGE
+            for row in rows:
+                if at is not None and row.ts > at:
+                    return run
+                recorded = decode(node.codec, row)
+                if run is None:
+                    run = await self._new(recorded.event)
+                evolve(run, recorded)
+                after = row.version
+        return run
+
+    async def now(self) -> datetime:
+        """Return what the store's clock says, about, where that saves asking it."""
+        return self.node.appender.now() or await self.node.store.now()
 
     async def _new(self, start: Event) -> Folded:
         if not isinstance(start, FlowStart):

@@ -57,7 +57,7 @@ class Run(Generic[Out_co]):
         """
         run = await self._engine.fold(await self._number(), version=version, at=at)
         if at is None:
-            at = run.updated_at if version is not None else await self._engine.node.store.now()
+            at = run.updated_at if version is not None else await self._engine.now()
         return run_state(run, at)
 
     async def result(self, *, timeout: float | None = None) -> Out_co:

@@ -82,7 +82,7 @@ class Runs:
 
     async def _state(self, stream: int) -> RunState:
         run = await self._engine.fold(stream)
-        return run_state(run, await self._engine.node.store.now())
+        return run_state(run, await self._engine.now())
 
 
 def _before(cursor: str | None) -> int | None:

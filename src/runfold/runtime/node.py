@@ -34,6 +34,8 @@ from runfold.settings import Settings, seconds
 
 ROLES = frozenset({"dispatcher", "worker", "timekeeper"})
 """What a process can do; a client does none of it."""
+FLUSH_MAX = 5.0
+"""How many seconds leaving waits for what is on its way to a database that may be away."""
 SAFETY = 5.0
 """Seconds after which a loop looks at the store although no bell rang."""
 TICK = 1.0
@@ -82,7 +84,7 @@ class Node:
         self._tails.append(self.hub.tail)
         self.appender.sinks.append(self._tell_hub)
         self.appender.after_commit.append(self._committed)
-        self.service.spawn(self.appender.run())
+        self._appending = self.service.spawn(self.appender.run())
         self.service.loop("hub", self.hub.turn, self.hub_bell, self._safety)
         self.service.spawn(self._listen())
 
@@ -158,6 +160,7 @@ class Node:
         if self.dispatcher is not None:
             await self._quietly(self.dispatcher.resign())
         self.appender.close()
+        await asyncio.wait((self._appending,), timeout=FLUSH_MAX)
         await self.service.stop()
         if self.dispatcher is not None:
             await self._quietly(self.dispatcher.resign())

@@ -28,7 +28,7 @@ Pause = Callable[[], Awaitable[float]]
 
 
 class Service:
-    """Tasks of one process; ``async with`` it, and nothing outlives the block."""
+    """Tasks of one process; after ``stop`` none of them is left."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
