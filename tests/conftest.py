@@ -1,6 +1,6 @@
 """Databases for tests: one PostgreSQL server a run, one fresh database a test.
 
-The server is that of ``tests/postgres_server.py``, or the one that ``RUNFOLD_TEST_POSTGRES``
+The server is that of ``benchmarks/server.py``, or the one that ``RUNFOLD_TEST_POSTGRES``
 points to (its role must be allowed to create databases). Nothing is skipped without one:
 a suite that does not see PostgreSQL says nothing about it.
 """
@@ -14,9 +14,17 @@ from itertools import count
 
 import psycopg
 import pytest
+from benchmarks.server import running_server
 from sqlalchemy.engine import make_url
 
-from postgres_server import running_server
+FAST = (
+    # What a test run may lose: nothing outlives it.
+    "fsync = off",
+    "synchronous_commit = off",
+    "full_page_writes = off",
+    "max_connections = 200",
+    "autovacuum = off",
+)
 
 
 class Server:
@@ -97,7 +105,7 @@ def migrate(url: str) -> None:
 def postgres_server() -> Iterator[Server]:
     """The server of this run."""
     with contextlib.ExitStack() as stack:
-        url = os.environ.get("RUNFOLD_TEST_POSTGRES") or stack.enter_context(running_server())
+        url = os.environ.get("RUNFOLD_TEST_POSTGRES") or stack.enter_context(running_server(FAST))
         server = Server(url)
         stack.callback(server.clear)
         yield server

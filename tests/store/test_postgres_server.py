@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 GONE_SECONDS_MAX = 60.0
-TESTS = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 RUN = """
-from postgres_server import running_server
+from benchmarks.server import running_server
 with running_server() as url:
     print(url, flush=True)
     input()
@@ -22,7 +22,7 @@ with running_server() as url:
 def test_a_killed_run_leaves_no_server() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", RUN],
-        cwd=TESTS,
+        cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
