@@ -156,6 +156,7 @@ class Runfold:
         async with AsyncExitStack() as stack:
             self._in_use = True
             stack.callback(setattr, self, "_in_use", False)
+            stack.enter_context(relaxed_collector(self.settings.gc_threshold))
             await self._store.open(migrate=self.settings.migrate)
             stack.push_async_callback(self._store.close)
             node = Node(self._store, self._codec, self.settings, self._clock, self._ids)
@@ -170,7 +171,6 @@ class Runfold:
                 deps = await stack.enter_async_context(self._lifespan())
                 stack.push_async_callback(self._stop, node)
             if roles:
-                stack.enter_context(relaxed_collector(self.settings.gc_threshold))
                 for definition in self._catalog.definitions():
                     await node.definitions.define(definition, node.appender)
                 handlers = self._catalog.handlers()

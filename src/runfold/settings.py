@@ -68,11 +68,11 @@ class Settings:
     """An encoded event larger than this (bytes) is kept beside the log, named by its hash."""
 
     gc_threshold: int = 20_000
-    """How many new objects start a collection of garbage while this process serves, at least.
+    """How many new objects start a collection of garbage while a Runfold is entered, at least.
 
     Open runs are many long-lived objects; Python's own 700 looks through them so often that it
-    costs a fifth of the throughput. Set when a role is entered, put back when it is left; 0
-    leaves the collector alone.
+    costs a fifth of the throughput. Put back when the Runfold is left; 0 leaves the collector
+    alone.
     """
 
     synchronous: str = "FULL"

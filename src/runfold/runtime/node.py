@@ -178,8 +178,10 @@ class Node:
         if any(ready or leased for ready, leased in (await self.store.counts()).values()):
             return False
         head = await self.store.head()
-        dispatcher = self.dispatcher
-        return dispatcher is None or dispatcher.caught_up(head)
+        if self.dispatcher is None or self.dispatcher.caught_up(head):
+            return True
+        self.dispatcher.bell.ring()  # What was recorded with its decisions did not wake it.
+        return False
 
     def poke(self) -> None:
         """Have every part look at the store: another process may have appended."""
