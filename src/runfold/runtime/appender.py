@@ -177,7 +177,9 @@ class Appender:
         try:
             while not (self._closed and self.idle):
                 await self._wake.wait()
-                await self.turn()
+                if await self.turn():
+                    # Those who were answered just now may have more: it goes with the next batch.
+                    await asyncio.sleep(0)
         finally:
             self._closed = True
             self._fail_pending()
