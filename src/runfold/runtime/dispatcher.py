@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence, Set
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -30,13 +29,14 @@ from runfold.flow.events import (
     StepProgress,
     StepStarted,
 )
-from runfold.flow.run import Run, evolve
+from runfold.flow.run import Run
 from runfold.flow.work import Decision
 from runfold.kernel.event import Draft, Recorded
 from runfold.ports import Clock, Cursors, EventLog, Members, Outcome, Refusal
 from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.decisions import effects
+from runfold.runtime.fusing import DECISIONS_MAX, outcome_of, with_decisions
 from runfold.runtime.runs import Runs
 from runfold.runtime.tail import Tail
 
@@ -44,10 +44,9 @@ PAGE = 2000
 """How many events one turn reads from the store at most."""
 SLICE = 500
 """How many events are folded before other tasks have their turn."""
-DECISIONS_MAX = 500
-"""How many things ``decide`` returns for one run at a time."""
-FUSED_MAX = 2000
-"""How many events a fact may carry with the decisions it causes in one commit."""
+CHAIN_MAX = 3
+"""How many fused items of one run follow each other unanswered; each needs a commit of its own.
+Past that the facts go alone: any number of them shares a commit, and one decision."""
 CURSOR_EVERY = 1.0
 """Seconds between two writes of the cursor."""
 SWEEP_EVERY = 5.0
@@ -93,8 +92,10 @@ class Dispatcher:
         self._tokens, self._token = tokens, 0
         self._in_flight: set[int] = set()
         """Runs with decisions on their way that are not folded yet."""
-        self._fusing: dict[int, asyncio.Future[Outcome]] = {}
-        """Runs folded ahead of their commits, and the last of these."""
+        self._fusing: dict[int, list[asyncio.Future[Outcome]]] = {}
+        """Runs folded ahead of their commits, and these."""
+        self._facts: dict[int, int] = {}
+        """How many ends of attempts are on their way to a run without decisions."""
         self._decided: dict[int, int] = {}
         """The version that a run has after what was last decided for it, until it is folded."""
         self._seen_by_leader = 0
@@ -159,7 +160,9 @@ class Dispatcher:
         expects the version that was folded. None: record the facts alone. When the outcome is
         a refusal the facts are not recorded either, and the run is read again.
         """
-        if not self.leading or stream in self._in_flight:
+        if not self.leading or stream in self._in_flight or stream in self._facts:
+            return None
+        if len(self._fusing.get(stream, ())) >= CHAIN_MAX:
             return None
         if self.tail.position < self._seen_by_leader:
             return None
@@ -172,46 +175,44 @@ class Dispatcher:
             return None
         # Fused items of one run may follow each other before the first is answered: each
         # builds upon the one before it, and is refused with it.
-        before = self._fusing.get(stream)
+        chain = self._fusing.get(stream, [])
         fields: dict[str, Any] = {"version": run.version, "leader": self._token}
         self._again.discard(stream)
-        together = self._together(run, stream, drafts, now, fields)
         try:
+            together, is_all = with_decisions(run, stream, drafts, now, fields, grace=self._grace)
             future = self._appender.submit(
-                together, after=before, stream=stream, lease=lease, frees=True, **fields
+                together,
+                after=chain[-1] if chain else None,
+                stream=stream,
+                lease=lease,
+                frees=True,
+                **fields,
             )
         except BaseException:
             self._refused(stream, None)
             raise
-        self._fusing[stream] = future
+        if not is_all:
+            self._again.add(stream)  # The rest is for a turn, once this is recorded.
+            self.bell.ring()
+        self._fusing[stream] = [*chain, future]
         future.add_done_callback(partial(self._fused, stream))
         return future
 
-    def _together(
-        self,
-        run: Run,
-        stream: int,
-        drafts: Sequence[Draft],
-        now: datetime,
-        fields: dict[str, Any],
-    ) -> list[Draft]:
-        """Fold ``drafts`` and what they lead to ahead of the commit; return all of it."""
-        together = list(drafts)
-        self._evolve_ahead(run, stream, drafts, now)
-        while decision := decide(run, limit=DECISIONS_MAX, grace=self._grace):
-            if len(together) >= FUSED_MAX:
-                self._again.add(stream)  # The rest is for the next turn, once this is recorded.
-                self.bell.ring()
-                break
-            _merge(fields, effects(run.flow, decision, offset=len(together)))
-            together.extend(decision.drafts)
-            self._evolve_ahead(run, stream, decision.drafts, now)
-        return together
+    def expect(self, stream: int, future: asyncio.Future[Outcome]) -> None:
+        """Know of facts on their way alone: nothing is fused upon a run that they will move."""
+        self._facts[stream] = self._facts.get(stream, 0) + 1
+        future.add_done_callback(partial(self._arrived, stream))
+
+    def _arrived(self, stream: int, _: asyncio.Future[Outcome]) -> None:
+        left = self._facts.pop(stream) - 1
+        if left:
+            self._facts[stream] = left
 
     def _fused(self, stream: int, future: asyncio.Future[Outcome]) -> None:
-        if self._fusing.get(stream) is future:
-            del self._fusing[stream]
-        outcome = _outcome(future)
+        left = [one for one in self._fusing.pop(stream, ()) if one is not future]
+        if left:
+            self._fusing[stream] = left
+        outcome = outcome_of(future)
         if outcome is None or outcome.refusal is not None:
             self._refused(stream, outcome)
         elif stream not in self._fusing:
@@ -227,11 +228,6 @@ class Dispatcher:
         self._runs.forget(stream)
         self._again.add(stream)
         self.bell.ring()
-
-    @staticmethod
-    def _evolve_ahead(run: Run, stream: int, drafts: Sequence[Draft], ts: datetime) -> None:
-        for draft in drafts:
-            evolve(run, Recorded(0, stream, run.version + 1, ts, *draft))
 
     async def _lead(self) -> bool:
         now = self._clock.monotonic()
@@ -336,7 +332,7 @@ class Dispatcher:
         # Recorded: what was decided comes back through the tail, is folded, and touches the
         # run again. Refused: what refused it (a gate, a newer version) is in the log as well.
         self._in_flight.discard(stream)
-        outcome = _outcome(future)
+        outcome = outcome_of(future)
         if outcome is not None and outcome.refusal is None:
             self._decided[stream] = outcome.version + count - 1
         elif outcome is None or outcome.refusal != Refusal.ENDED:
@@ -378,21 +374,3 @@ class Dispatcher:
         if self.tail.position != position and now >= saved_at + CURSOR_EVERY:
             self._cursor_saved = (now, self.tail.position)
             await self._cursors.save_cursor(CURSOR, self.tail.position)
-
-
-def _outcome(future: asyncio.Future[Outcome]) -> Outcome | None:
-    """Return what the store answered, None when nobody knows."""
-    if future.cancelled() or future.exception() is not None:
-        return None
-    return future.result()
-
-
-def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
-    """Add the effects of one more decision to those of the item it travels in."""
-    # The item expects the version that was folded first: no gate can have changed either.
-    more.pop("version", None)
-    more.pop("gates", None)
-    for name in ("rows", "drops"):
-        if name in more:
-            fields[name] = [*fields.get(name, ()), *more.pop(name)]
-    fields.update(more)

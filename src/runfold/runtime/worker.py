@@ -245,7 +245,10 @@ class Worker:
             outcome = await fused
             if outcome.refusal is None or outcome.refusal == Refusal.LEASE:
                 return outcome
-        return await self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True)
+        future = self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True)
+        if dispatcher is not None:
+            dispatcher.expect(job.stream, future)
+        return await future
 
     async def _record(self, job: Job, drafts: Sequence[Draft]) -> None:
         """Write what a handler logged, reported or recorded while it runs."""

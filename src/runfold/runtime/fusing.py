@@ -1,0 +1,66 @@
+"""Facts and the decisions that they cause, as one item: folded ahead of its commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from runfold.flow.decide import decide
+from runfold.flow.run import Run, evolve
+from runfold.kernel.event import Draft, Recorded
+from runfold.ports import Outcome
+from runfold.runtime.decisions import effects
+
+DECISIONS_MAX = 500
+"""How many things ``decide`` returns for one run at a time."""
+FUSED_MAX = 2000
+"""How many events a fact may carry with the decisions it causes in one commit."""
+
+
+def with_decisions(
+    run: Run,
+    stream: int,
+    drafts: Sequence[Draft],
+    now: datetime,
+    fields: dict[str, Any],
+    *,
+    grace: float,
+) -> tuple[list[Draft], bool]:
+    """Return ``drafts`` with what they lead to, and whether that is all of it.
+
+    ``run`` is folded to the end of them, ``fields`` (of ``ports.Item``) get their effects.
+    """
+    together = list(drafts)
+    _evolve_ahead(run, stream, drafts, now)
+    while decision := decide(run, limit=DECISIONS_MAX, grace=grace):
+        if len(together) >= FUSED_MAX:
+            return together, False
+        _merge(fields, effects(run.flow, decision, offset=len(together)))
+        together.extend(decision.drafts)
+        _evolve_ahead(run, stream, decision.drafts, now)
+    return together, True
+
+
+def outcome_of(future: asyncio.Future[Outcome]) -> Outcome | None:
+    """Return what the store answered, None when nobody knows."""
+    if future.cancelled() or future.exception() is not None:
+        return None
+    return future.result()
+
+
+def _evolve_ahead(run: Run, stream: int, drafts: Sequence[Draft], ts: datetime) -> None:
+    for draft in drafts:
+        evolve(run, Recorded(0, stream, run.version + 1, ts, *draft))
+
+
+def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
+    """Add the effects of one more decision to those of the item it travels in."""
+    # The item expects the version that was folded first: no gate can have changed either.
+    more.pop("version", None)
+    more.pop("gates", None)
+    for name in ("rows", "drops"):
+        if name in more:
+            fields[name] = [*fields.get(name, ()), *more.pop(name)]
+    fields.update(more)
