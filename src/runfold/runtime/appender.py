@@ -160,8 +160,12 @@ class Appender:
         self._asked = True
         self._wake.set()
 
+    def see(self, ts: datetime) -> None:
+        """Learn what the store's clock says now."""
+        self._seen = (ts, self._clock.monotonic())
+
     def now(self) -> datetime | None:
-        """Return about what the store's clock says, None before the first commit."""
+        """Return about what the store's clock says, None when it never said anything."""
         if self._seen is None:
             return self._clock.now()
         ts, at = self._seen
@@ -276,7 +280,7 @@ class Appender:
     ) -> None:
         recorded = self._recorded(submissions, committed)
         if committed.ts is not None:
-            self._seen = (committed.ts, self._clock.monotonic())
+            self.see(committed.ts)
         counters = self.counters
         counters.commits += 1
         counters.events += len(recorded)

@@ -80,6 +80,7 @@ class Node:
 
     async def start(self) -> None:
         """Start what every process has: the appender, the doorbell, the hub."""
+        self.appender.see(await self.store.now())
         self.hub = Hub(self.store, self.codec, position=await self.store.head())
         self._tails.append(self.hub.tail)
         self.appender.sinks.append(self._tell_hub)
