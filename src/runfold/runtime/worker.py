@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import Any
 
-from runfold.errors import PayloadTooLarge
+from runfold.errors import RunfoldError, StoreUnavailable
 from runfold.flow.events import ErrorInfo, StepErrored, StepReleased, StepStarted
 from runfold.flow.work import Gate
 from runfold.kernel.event import Draft
@@ -206,7 +206,11 @@ class Worker:
             self._spawn(self._execute(job, task))
 
     async def _execute(self, job: Job, task: Task) -> None:
-        drafts = await self._preparation.execute(task)
+        try:
+            drafts = await self._preparation.execute(task)
+        except Exception as error:  # Not the handler's: the attempt must end all the same.
+            _log.exception("attempt %d of %s could not be executed", job.attempt, job.step)
+            drafts = [_failed(job, "EXECUTION_ERROR", error)]
         self._running.pop(job.id, None)
         self._unknown.add(job.id)
         if task.gone is None or task.gone.done():
@@ -229,8 +233,13 @@ class Worker:
             return  # Fenced: somebody else answers for this attempt.
         try:
             outcome = await self._record_end(job, drafts)
-        except PayloadTooLarge as error:
-            outcome = await self._record_end(job, [_too_large(job, error)])
+        except StoreUnavailable:
+            _log.warning("left before attempt %d of %s was recorded", job.attempt, job.step)
+            return
+        except Exception as error:  # What it did cannot be recorded: that is how it ended.
+            _log.warning("attempt %d of %s: %s", job.attempt, job.step, error)
+            code = error.code if isinstance(error, RunfoldError) else "EXECUTION_ERROR"
+            outcome = await self._record_end(job, [_failed(job, code, error)])
         if outcome.refusal is not None:
             _log.warning(
                 "attempt %d of %s no longer held its lease (%s); what it did was not recorded",
@@ -294,10 +303,11 @@ class Worker:
         await asyncio.gather(*endings)
 
 
-def _too_large(job: Job, error: PayloadTooLarge) -> Draft:
+def _failed(job: Job, code: str, error: Exception) -> Draft:
+    """Return the end of an attempt that can end in no other way; trying again would not help."""
     info = ErrorInfo(
-        type="PayloadTooLarge", code=error.code, message=str(error), retryable=False,
-        details=error.details,
+        type=type(error).__name__, code=code, message=str(error), retryable=False,
+        details=getattr(error, "details", None),
     )  # fmt: skip
     event = StepErrored(queue=job.queue, error=info)
     return Draft(event, job.step, job.activation, job.attempt, job.key)
