@@ -140,3 +140,9 @@ def empty_postgres_url(postgres_server: Server) -> Iterator[str]:
     url = postgres_server.create()
     yield url
     postgres_server.drop(url)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what could not be tested on this machine."""
+    for skipped in terminalreporter.stats.get("skipped", ()):
+        terminalreporter.write_line(f"NOT TESTED HERE: {skipped.longrepr[2]}", yellow=True)
