@@ -119,3 +119,22 @@ async def test_an_appender_that_was_closed_refuses(node: Node, faults: Faulty) -
     node.appender.close()
     with pytest.raises(StoreUnavailable, match="enter it again"):
         node.appender.submit(LINE, stream=stream)
+
+
+@on_memory
+async def test_an_appender_is_not_idle_while_a_batch_commits(node: Node, faults: Faulty) -> None:
+    stream = await start(node)
+    sent, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def hold(batch: object) -> None:
+        sent.set()
+        await may_commit.wait()
+
+    faults.before = hold
+    line = node.appender.submit(LINE, stream=stream)
+    await sent.wait()
+    assert not node.appender.idle
+    may_commit.set()
+    assert (await line).refusal is None
+    await asyncio.sleep(0)
+    assert node.appender.idle

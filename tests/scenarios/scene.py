@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from runfold import LogEvent, Run, Runfold
+from runfold import Context, Flow, LogEvent, Run, Runfold
 
 PATIENCE = 20
 """Seconds after which a scenario that hangs is ended; nothing waits that long when it works."""
@@ -38,3 +38,19 @@ async def history(run: Run[Any], *types: str) -> list[LogEvent]:
 async def story(run: Run[Any]) -> list[str]:
     """Return the types of a run's events, each with its step."""
     return [f"{e.type} {e.step_name}" if e.step_name else e.type async for e in run.events()]
+
+
+def chain() -> Flow[Any, Any]:
+    """Return a flow whose entry starts a second step."""
+    flow: Flow[Any, Any] = Flow("chain")
+
+    @flow.entry(emits=["start"])
+    async def start(data: Any, ctx: Context) -> str:
+        ctx.emit("start", data)
+        return "started"
+
+    @flow.step(subscribes="start")
+    async def next(data: Any) -> Any:
+        return data
+
+    return flow

@@ -18,24 +18,9 @@ from runfold import (
     collect,
     failed,
 )
-from scenarios.scene import finished, history, scenario, story
+from scenarios.scene import chain, finished, history, scenario, story
 
 FAST = Retry(5, base=0.01, jitter=0)
-
-
-def chain() -> Flow[Any, Any]:
-    flow: Flow[Any, Any] = Flow("chain")
-
-    @flow.entry(emits=["start"])
-    async def start(data: Any, ctx: Context) -> str:
-        ctx.emit("start", data)
-        return "started"
-
-    @flow.step(subscribes="start")
-    async def next(data: Any) -> Any:
-        return data
-
-    return flow
 
 
 @scenario

@@ -82,7 +82,7 @@ class Appender:
         self._waiting = Waiting(settings)
         self._wake = asyncio.Event()
         self._closed = False
-        self._asked = False
+        self._asked = self._committing = False
         self._seen: tuple[datetime, float] | None = None
         self.claimer: Claimer | None = None
         self.worker = ""
@@ -173,8 +173,8 @@ class Appender:
 
     @property
     def idle(self) -> bool:
-        """True when nothing waits to be committed."""
-        return not self._waiting and not self._asked
+        """True when nothing waits to be committed, or is being committed."""
+        return not (self._waiting or self._asked or self._committing)
 
     async def run(self) -> None:
         """Commit batch after batch until ``close`` was called and nothing is left."""
@@ -203,11 +203,14 @@ class Appender:
             self._wake.clear()
         if not submissions and not claims:
             return False
+        self._committing = True
         try:
             await self._commit_or_split(gathered.parcels, submissions, claims)
         except BaseException as error:
             self._fail(submissions, error)
             raise
+        finally:
+            self._committing = False
         return True
 
     async def _commit_or_split(
