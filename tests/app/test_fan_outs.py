@@ -46,4 +46,5 @@ async def test_more_decisions_than_one_commit_holds_go_on_at_once(
     monkeypatch.setattr(fusing, "FUSED_MAX", 20)
     monkeypatch.setattr(fusing, "DECISIONS_MAX", 10)
     async with Runfold(url, flows=[fan_out()]) as rf:
+        await finished(rf, "fan-out", 1)  # The dispatcher leads now, and has swept once.
         assert await (await finished(rf, "fan-out", 60)).result() == 60
