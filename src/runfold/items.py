@@ -66,6 +66,35 @@ class Row(NamedTuple):
     key: str | None
     inputs: str | None
     """JSON of ``flow.work.Ready.inputs``."""
+    limits: tuple[str, ...] = ()
+    """The buckets that must admit the job, beside those of its whole queue (``Limit.id``, with
+    ``=`` and the value of its key where it is keyed). Jobs of one queue with the same buckets
+    form a *lane*: only its first job of each priority can be claimed, and lanes take turns."""
+
+
+class Limit(NamedTuple):
+    """One limit as a store enforces it, under the log's lock, across all workers.
+
+    ``id`` is ``<scope>#<n>``; the scope is ``queue:<name>`` or ``step:<flow>/<step>``.
+    ``concurrency``: at most ``max`` leased jobs of a bucket. ``rate``: at most ``max`` starts of
+    a bucket in any ``per`` seconds. A bucket without a limit of its id admits everything.
+    """
+
+    id: str
+    kind: str
+    max: int
+    per: float | None
+    keyed: bool
+    """One bucket for each value of the key. A limit of a queue that is not keyed is asked once
+    a claim, for the whole queue; every other one belongs to the lanes."""
+
+
+class Closure(NamedTuple):
+    """A bucket, a whole queue (``queue:<name>``) or one key of it (``queue:<name>=<key>``)
+    that admits nothing until then; ``until`` None opens it."""
+
+    bucket: str
+    until: datetime | None
 
 
 class Item(NamedTuple):
@@ -104,6 +133,13 @@ class Item(NamedTuple):
     """Remove every job and timer of the stream: its run ends with this item."""
     gate: int | None = None
     """Set the run's gate; ready jobs of the stream are blocked or unblocked accordingly."""
+    limits: Sequence[tuple[str, Sequence[Limit]]] = ()
+    """Replace all limits of each of these scopes."""
+    closures: Sequence[Closure] = ()
+    """Close and open these."""
+    holds: datetime | float | None = None
+    """Close everything that admitted the job of ``lease`` (its lane's buckets, and the limits of
+    its whole queue) until that moment, or for so many seconds after the commit."""
 
 
 class Refusal(IntEnum):
@@ -147,8 +183,18 @@ class Claim(NamedTuple):
     state: bytes
     targets: Sequence[tuple[str, str]]
     floors: Sequence[int] = ()
-    """For priorities 10 down to 1, an id below which nothing of this queue is ready; a scan
-    starts there. Empty: from the beginning."""
+    """For priorities 10 down to 1, a place below which nothing of this queue and these targets
+    is ready; a scan starts there. Empty: from the beginning."""
+
+
+class Served(NamedTuple):
+    """What else a claim is told."""
+
+    floors: tuple[int, ...]
+    """``Claim.floors`` of the next claim of this queue by the same member."""
+    wait: float | None
+    """Seconds until a job that time alone holds back (a rate window, a closure) may be ready;
+    None when there is none."""
 
 
 class Job(NamedTuple):
@@ -196,6 +242,8 @@ class Committed:
     """Position of the batch's first event, 0 when it recorded none; they are contiguous, in the
     order of the items, then of the claimed jobs."""
     repeated: bool = False
+    served: Sequence[Served] = ()
+    """One for each claim of the batch; empty when ``repeated``."""
 
 
 class Name(NamedTuple):
@@ -216,6 +264,22 @@ class Due(NamedTuple):
     attempt: int
     queue: str
     key: str | None
+
+
+class QueueState(NamedTuple):
+    """A queue as the working tables have it now."""
+
+    name: str
+    ready: int
+    blocked: int
+    """Held back by a limit, a closure, its place in a lane or the gate of its run."""
+    leased: int
+    delayed: int
+    """Due later."""
+    closed_until: datetime | None
+    """Paused until then (``datetime.max`` in UTC: until resumed)."""
+    closed_keys: tuple[tuple[str, datetime], ...]
+    limits: tuple[Limit, ...]
 
 
 class Stalled(NamedTuple):

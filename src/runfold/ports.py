@@ -12,18 +12,22 @@ from typing import Any, Protocol, runtime_checkable
 from runfold.items import (
     Batch,
     Claim,
+    Closure,
     Committed,
     Due,
     Encoded,
     InboxRow,
     Item,
     Job,
+    Limit,
     LogIdentity,
     Member,
     Name,
     Outcome,
+    QueueState,
     Refusal,
     Row,
+    Served,
     Stalled,
     Stored,
 )
@@ -33,6 +37,7 @@ __all__ = [
     "Batch",
     "Claim",
     "Clock",
+    "Closure",
     "Codec",
     "Committed",
     "Cursors",
@@ -46,15 +51,18 @@ __all__ = [
     "Item",
     "Job",
     "Jobs",
+    "Limit",
     "LogIdentity",
     "LogRewound",
     "Member",
     "Members",
     "Name",
     "Outcome",
+    "QueueState",
     "Refusal",
     "Renewer",
     "Row",
+    "Served",
     "Stalled",
     "Store",
     "Stored",
@@ -153,6 +161,10 @@ class Jobs(Protocol):
         """Return (ready, leased) by queue; blocked jobs count as neither."""
         ...
 
+    async def queues(self, *, now: datetime | None = None) -> list[QueueState]:
+        """Return every queue that has jobs, timers, limits or a closure, by name."""
+        ...
+
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""
         ...
@@ -170,6 +182,10 @@ class Members(Protocol):
 
         Takes no lock. Called from a thread of its own through ``renewer``.
         """
+        ...
+
+    async def members(self) -> list[tuple[Member, datetime]]:
+        """Return every registered process with the end of its lease, by name."""
         ...
 
     async def leave(self, token: int) -> None:
