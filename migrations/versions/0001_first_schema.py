@@ -1,8 +1,7 @@
-"""The first schema: the log, the working tables, and on PostgreSQL the functions."""
+"""The first schema: the log and the working tables."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,7 +36,6 @@ def upgrade() -> None:
     if _schema() is not None:
         # Positions only grow: no page of this index is ever split in the middle.
         op.execute("ALTER INDEX runfold.events_pk SET (fillfactor = 100)")
-        _create_functions()
 
 
 def downgrade() -> None:
@@ -46,14 +44,6 @@ def downgrade() -> None:
 
 def _schema() -> str | None:
     return "runfold" if op.get_bind().dialect.name == "postgresql" else None
-
-
-def _create_functions() -> None:
-    folder = Path(__file__).parent.parent / "sql" / "0001"
-    # Without parameters no driver looks for placeholders in the text.
-    connection = op.get_bind().execution_options(no_parameters=True)
-    for file in sorted(folder.glob("*.sql")):
-        connection.exec_driver_sql(file.read_text("utf-8"))
 
 
 def _column(

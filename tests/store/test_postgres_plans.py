@@ -101,7 +101,7 @@ def test_a_statement_uses_its_index(
 
 
 def test_a_claim_scans_the_index_of_ready_jobs_from_its_floor(postgres_url: str) -> None:
-    text = (migrate.scripts() / "sql" / migrate.head() / "36_claim.sql").read_text()
+    text = (migrate.scripts() / "sql/functions/36_claim.sql").read_text()
     found = re.search(r"SELECT array_agg\(ready.ctid\) INTO v_found(.*?) ready;", text, re.DOTALL)
     assert found is not None
     scan = f"SELECT ready.ctid {found[1]} ready"

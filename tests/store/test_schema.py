@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,9 +24,25 @@ from runfold.errors import SchemaOutdated
 from runfold.flow.events import ENDS, StepStarted
 from runfold.settings import Settings
 from runfold.store.sql import migrate, schema
+from runfold.store.sql.functions import name_of
 from runfold.store.sql.postgres import PostgresStore
 
 PROCESSES = 2
+FUNCTIONS = migrate.scripts() / "sql" / "functions"
+OLDER_FUNCTIONS = """
+    CREATE OR REPLACE FUNCTION runfold.expire(p_log integer, p_limit integer, p_now timestamptz)
+        RETURNS integer LANGUAGE sql AS 'SELECT -1'; -- another body
+    DROP FUNCTION runfold.streams_of;
+    CREATE FUNCTION runfold.streams_of(p_log integer, p_ids bytea[])
+        RETURNS text LANGUAGE sql AS 'SELECT NULL'; -- another result
+    DROP FUNCTION runfold.lock_log;
+    CREATE FUNCTION runfold.lock_log(which integer)
+        RETURNS void LANGUAGE sql AS ''; -- other names
+    CREATE FUNCTION runfold.start(flow text)
+        RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'; -- other parameters
+    CREATE FUNCTION runfold.gone() RETURNS integer LANGUAGE sql AS 'SELECT 1'; -- no file has it
+    REVOKE EXECUTE ON FUNCTION runfold.lead FROM public;
+"""
 
 
 def sqlite_url(folder: Path) -> str:
@@ -161,10 +178,15 @@ def test_every_table_is_divided_by_log(table: sa.Table) -> None:
 
 
 def test_the_functions_know_the_types_of_events() -> None:
-    folder = migrate.scripts() / "sql" / schema.HEAD
-    text = (folder / "30_commit.sql").read_text()
+    text = (FUNCTIONS / "30_commit.sql").read_text()
     assert all(f"'{topic}'" in text for topic in ENDS)
-    assert f"'{StepStarted.TOPIC}'" in (folder / "36_claim.sql").read_text()
+    assert f"'{StepStarted.TOPIC}'" in (FUNCTIONS / "36_claim.sql").read_text()
+
+
+@pytest.mark.parametrize("file", sorted(FUNCTIONS.glob("*.sql")), ids=lambda file: file.stem)
+def test_every_file_of_functions_replaces_the_one_of_its_name(file: Path) -> None:
+    found = re.findall(r"^CREATE .*?FUNCTION runfold\.\w+", file.read_text(), re.MULTILINE)
+    assert found == [f"CREATE OR REPLACE FUNCTION runfold.{name_of(file)}"]
 
 
 def test_an_empty_file_is_migrated_by_many_processes_at_once(tmp_path: Path) -> None:
@@ -186,31 +208,81 @@ def test_an_empty_database_is_not_set_up_by_a_role_that_may_not(poor_role: str) 
 def test_an_older_database_is_refused_with_the_command(
     empty_postgres_url: str, next_release: str
 ) -> None:
-    _at_first_release(empty_postgres_url)
+    _at_this_release(empty_postgres_url)
     with pytest.raises(SchemaOutdated, match="run `runfold migrate`, or serve with Settings"):
         open_postgres(empty_postgres_url)
-    assert revision_of(psycopg_url(empty_postgres_url)) == "0001"
+    assert revision_of(psycopg_url(empty_postgres_url)) == schema.HEAD
 
 
 def test_an_older_database_is_migrated_when_the_settings_say_so(
     empty_postgres_url: str, next_release: str
 ) -> None:
-    _at_first_release(empty_postgres_url)
+    _at_this_release(empty_postgres_url)
     open_postgres(empty_postgres_url, migrating=True)
     assert revision_of(psycopg_url(empty_postgres_url)) == next_release
 
 
-def _at_first_release(url: str) -> None:
+def test_a_migration_leaves_the_functions_of_its_release_and_their_grants(
+    empty_postgres_url: str, next_release: str
+) -> None:
+    _at_this_release(empty_postgres_url)
+    ours = _functions_of(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        connection.execute(OLDER_FUNCTIONS)
+    granted = _grants_of(empty_postgres_url, "lead")
+    assert _functions_of(empty_postgres_url) != ours
+    open_postgres(empty_postgres_url, migrating=True)
+    assert _functions_of(empty_postgres_url) == ours
+    assert _grants_of(empty_postgres_url, "lead") == granted
+    assert granted is not None
+
+
+def test_a_migration_that_would_drop_what_a_view_needs_changes_nothing(
+    empty_postgres_url: str, next_release: str
+) -> None:
+    _at_this_release(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        connection.execute(OLDER_FUNCTIONS)
+        connection.execute("CREATE VIEW theirs AS SELECT runfold.gone()")
+    older = _functions_of(empty_postgres_url)
+    with pytest.raises(sa.exc.DBAPIError, match="other objects depend on it"):
+        open_postgres(empty_postgres_url, migrating=True)
+    assert _functions_of(empty_postgres_url) == older
+    assert revision_of(psycopg_url(empty_postgres_url)) == schema.HEAD
+
+
+def _functions_of(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT pg_get_functiondef(oid) FROM pg_proc"
+            " WHERE pronamespace = 'runfold'::regnamespace ORDER BY 1"
+        ).fetchall()
+    return [text for (text,) in found]
+
+
+def _grants_of(url: str, function: str) -> str | None:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT proacl::text FROM pg_proc"
+            " WHERE pronamespace = 'runfold'::regnamespace AND proname = %s",
+            [function],
+        ).fetchone()
+    return found[0] if found else None
+
+
+def _at_this_release(url: str) -> None:
     open_postgres(url)
     with psycopg.connect(url) as connection:
         connection.execute("DROP TABLE runfold.more")
-    set_revision(url, "0001")
+    set_revision(url, schema.HEAD)
 
 
 def test_a_newer_database_is_refused(empty_postgres_url: str) -> None:
     open_postgres(empty_postgres_url)
     set_revision(empty_postgres_url, "9999")
-    with pytest.raises(SchemaOutdated, match="newer than '0001' of this release; upgrade runfold"):
+    with pytest.raises(
+        SchemaOutdated, match=f"newer than {schema.HEAD!r} of this release; upgrade"
+    ):
         open_postgres(empty_postgres_url, migrating=True)
 
 

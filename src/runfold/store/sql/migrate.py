@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, column, inspect, select, table
 
 from runfold.errors import SchemaOutdated
+from runfold.store.sql.functions import replace_functions
 from runfold.store.sql.schema import HEAD, SCHEMA
 
 VERSION_TABLE = "schema_version"
@@ -129,3 +130,5 @@ def _run(connection: Connection) -> None:
     config.attributes.update(connection=connection, schema=schema)
     with _ALEMBIC:
         command.upgrade(config, "head")
+    if schema is not None:
+        replace_functions(connection, scripts() / "sql" / "functions")

@@ -4,7 +4,7 @@
 -- The scan of a priority starts at its floor in the index of ready jobs and ends with the
 -- limit. The priority is asked for as a range, so that the order (priority, id) is one that
 -- only this index has: with an equality, the primary key would do for an empty table.
-CREATE FUNCTION runfold.claim(
+CREATE OR REPLACE FUNCTION runfold.claim(
     p_log integer, p_last bigint, p_ts timestamptz, c_queue text[], c_limit integer[],
     c_token bigint[], c_state bytea[], c_targets text[], c_floors bigint[],
     OUT j_id bigint[], OUT j_stream bigint[], OUT j_run bytea[], OUT j_flow text[],

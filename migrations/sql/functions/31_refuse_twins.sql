@@ -1,6 +1,6 @@
 -- Two items of one batch that create the same stream: the later one EXISTS (1), unless the
 -- earlier one was refused itself. Given the refusals of the items, return them corrected.
-CREATE FUNCTION runfold.refuse_twins(p_ids bytea[], p_refusals integer[]) RETURNS integer[]
+CREATE OR REPLACE FUNCTION runfold.refuse_twins(p_ids bytea[], p_refusals integer[]) RETURNS integer[]
 LANGUAGE plpgsql
 AS $$
 BEGIN

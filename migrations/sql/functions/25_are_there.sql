@@ -1,6 +1,6 @@
 -- Whether, for each item, its timer is due, its job is leased by a token without a live member,
 -- and its row of the inbox exists; true where none is named.
-CREATE FUNCTION runfold.are_there(
+CREATE OR REPLACE FUNCTION runfold.are_there(
     p_log integer, p_now timestamptz, p_streams bigint[], p_timers bigint[], p_stalled bigint[],
     p_inbox bigint[]
 ) RETURNS boolean[]

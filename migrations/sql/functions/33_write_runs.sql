@@ -1,5 +1,5 @@
 -- Of the items that are recorded: the streams that they create and the runs that they end.
-CREATE FUNCTION runfold.write_runs(
+CREATE OR REPLACE FUNCTION runfold.write_runs(
     p_log integer, p_refusals integer[], p_streams bigint[],
     p_ids bytea[], p_flows text[], p_set_gate integer[], p_ends integer[]
 ) RETURNS void

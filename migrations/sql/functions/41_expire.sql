@@ -1,6 +1,6 @@
 -- Remove at most p_limit members whose time is over; return how many. Under the log's lock:
 -- whoever was removed holds nothing for any later commit.
-CREATE FUNCTION runfold.expire(p_log integer, p_limit integer, p_now timestamptz)
+CREATE OR REPLACE FUNCTION runfold.expire(p_log integer, p_limit integer, p_now timestamptz)
 RETURNS integer
 LANGUAGE plpgsql
 AS $$

@@ -1,7 +1,7 @@
 -- The log's lock, until the end of the transaction. Called first by every engine
 -- transaction; what its guards read stands in later statements, because under READ
 -- COMMITTED a statement's snapshot is older than a lock that is taken inside it.
-CREATE FUNCTION runfold.lock_log(p_log integer) RETURNS void
+CREATE OR REPLACE FUNCTION runfold.lock_log(p_log integer) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN

@@ -10,7 +10,7 @@
 -- every probe stands in a subquery that the planner keeps apart (a scalar one, a LATERAL one
 -- with LIMIT or OFFSET), by all columns of one key; rows are changed by the ctid found so:
 -- nobody else changes them under the lock.
-CREATE FUNCTION runfold.commit(
+CREATE OR REPLACE FUNCTION runfold.commit(
     p_log integer, p_appender bigint, p_number bigint, p_now timestamptz,
     p_streams bigint[], p_counts integer[], p_ids bytea[], p_flows text[], p_twins boolean,
     p_versions integer[], p_gates integer[], p_leaders bigint[],

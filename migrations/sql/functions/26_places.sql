@@ -1,7 +1,7 @@
 -- Where the events of the items go: positions follow the order of the items, versions that of
 -- the items of a stream (p_at is the version that each stream is at). A stream that an item
 -- creates has the position of its first event as its number.
-CREATE FUNCTION runfold.places(
+CREATE OR REPLACE FUNCTION runfold.places(
     p_last bigint, p_ids bytea[], p_counts integer[], p_refusals integer[], p_streams bigint[],
     p_at integer[],
     OUT firsts bigint[], OUT bases integer[], OUT streams bigint[], OUT recorded bigint

@@ -3,7 +3,7 @@
 -- Returns the id of the run, which for a key is the same whoever asks.
 --
 --     SELECT runfold.start('ship-order', '{"order": 7}', key => 'order-7');
-CREATE FUNCTION runfold.start(
+CREATE OR REPLACE FUNCTION runfold.start(
     flow text,
     input jsonb DEFAULT NULL,
     key text DEFAULT NULL,

@@ -1,5 +1,5 @@
 -- Whether each job is leased by the member of its token; true where none is named.
-CREATE FUNCTION runfold.are_leased(p_log integer, p_leases bigint[], p_tokens bigint[])
+CREATE OR REPLACE FUNCTION runfold.are_leased(p_log integer, p_leases bigint[], p_tokens bigint[])
 RETURNS boolean[]
 LANGUAGE plpgsql
 AS $$

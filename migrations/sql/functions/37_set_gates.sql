@@ -1,5 +1,5 @@
 -- Set the gates of runs; their ready jobs are blocked while it is paused (1) or closed (2).
-CREATE FUNCTION runfold.set_gates(
+CREATE OR REPLACE FUNCTION runfold.set_gates(
     p_log integer, p_refusals integer[], p_streams bigint[], p_gates integer[]
 ) RETURNS void
 LANGUAGE plpgsql

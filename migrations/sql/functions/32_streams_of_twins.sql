@@ -1,6 +1,6 @@
 -- Given the streams of the items, return them with that of its twin for each item that was
 -- refused because an earlier one of the batch creates the same stream.
-CREATE FUNCTION runfold.streams_of_twins(
+CREATE OR REPLACE FUNCTION runfold.streams_of_twins(
     p_ids bytea[], p_refusals integer[], p_streams bigint[]
 ) RETURNS bigint[]
 LANGUAGE sql

@@ -1,6 +1,6 @@
 -- The jobs (no kind) and timers of the items that are recorded. A row's id is the position of
 -- its event; a delay counts from the time of the commit.
-CREATE FUNCTION runfold.add_work(
+CREATE OR REPLACE FUNCTION runfold.add_work(
     p_log integer, p_ts timestamptz, p_refusals integer[], p_streams bigint[], p_firsts bigint[],
     r_item integer[], r_event integer[], r_kind text[], r_due timestamptz[], r_delay float8[],
     r_flow text[], r_step text[], r_activation integer[], r_attempt integer[],

@@ -1,5 +1,5 @@
 -- The numbers of the streams of these ids, null where there is none yet.
-CREATE FUNCTION runfold.streams_of(p_log integer, p_ids bytea[]) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION runfold.streams_of(p_log integer, p_ids bytea[]) RETURNS bigint[]
 LANGUAGE plpgsql
 AS $$
 BEGIN

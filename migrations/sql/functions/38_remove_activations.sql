@@ -1,5 +1,5 @@
 -- Remove jobs and timers of activations (step, number), leased or not.
-CREATE FUNCTION runfold.remove_activations(
+CREATE OR REPLACE FUNCTION runfold.remove_activations(
     p_log integer, p_refusals integer[], p_streams bigint[],
     d_item integer[], d_step text[], d_activation integer[]
 ) RETURNS void

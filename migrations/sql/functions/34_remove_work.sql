@@ -1,7 +1,7 @@
 -- Of the items that are recorded: gates that change, and the jobs, timers and inbox rows that
 -- go away. A timer of kind start or retry becomes a job. Gates come first, because a job is
 -- blocked by the gate that its run has at the end; a removal applies to fired timers too.
-CREATE FUNCTION runfold.remove_work(
+CREATE OR REPLACE FUNCTION runfold.remove_work(
     p_log integer, p_refusals integer[], p_streams bigint[], p_firsts bigint[],
     p_set_gate integer[], p_leases bigint[], p_frees boolean[], p_timers bigint[],
     p_stalled bigint[], p_inbox bigint[], p_clears boolean[],

@@ -1,7 +1,7 @@
 -- The id that a key stands for: a UUIDv8 of the first 16 bytes of SHA-256 over the parts,
 -- each preceded by its length in UTF-8 (four bytes, big-endian). Its twin in Python is
 -- runfold.kernel.ids.keyed_id.
-CREATE FUNCTION runfold.keyed_id(VARIADIC parts text[]) RETURNS uuid
+CREATE OR REPLACE FUNCTION runfold.keyed_id(VARIADIC parts text[]) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
     SELECT encode(

@@ -1,7 +1,7 @@
 -- Take or keep a role of the log until p_ttl seconds from now; false while another token
 -- holds it. Under the log's lock: a takeover is ordered with every commit that the old token
 -- guards.
-CREATE FUNCTION runfold.lead(
+CREATE OR REPLACE FUNCTION runfold.lead(
     p_log integer, p_role text, p_token bigint, p_ttl float8, p_now timestamptz
 ) RETURNS boolean
 LANGUAGE plpgsql

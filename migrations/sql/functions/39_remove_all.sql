@@ -1,5 +1,5 @@
 -- Remove every job and timer of the runs that end with an item.
-CREATE FUNCTION runfold.remove_all(
+CREATE OR REPLACE FUNCTION runfold.remove_all(
     p_log integer, p_refusals integer[], p_streams bigint[], p_clears boolean[]
 ) RETURNS void
 LANGUAGE plpgsql
