@@ -9,6 +9,7 @@ bytes wide, four bytes wide, then what has no fixed width.
 from __future__ import annotations
 
 from runfold.store.sql.columns import METADATA, SCHEMA, TRANSLATED
+from runfold.store.sql.limit_tables import ALARMS, CLOSURES, HOLDS, LIMITS, PARKED, STARTS
 from runfold.store.sql.log_tables import BATCHES, BLOBS, EVENTS, LOGS, STREAMS
 from runfold.store.sql.work_tables import (
     CURSORS,
@@ -25,6 +26,7 @@ __all__ = [
     "METADATA", "SCHEMA", "TRANSLATED",
     "LOGS", "STREAMS", "EVENTS", "BLOBS", "BATCHES",
     "JOBS", "TIMERS", "OPEN_RUNS", "MEMBERS", "LEADERS", "CURSORS", "INBOX", "TRACKING",
+    "LIMITS", "HOLDS", "STARTS", "CLOSURES", "PARKED", "ALARMS",
 ]  # fmt: skip
 
 HEAD = "0001"

@@ -88,7 +88,7 @@ def counts() -> Select[Any]:
     """Return queue, number of ready and of leased jobs, of queues that have either."""
     at = JOBS.c
     leased_jobs = func.count(at.member)
-    ready_jobs = func.count().filter(at.member.is_(None), ~at.blocked)
+    ready_jobs = func.count().filter(at.member.is_(None), at.blocked == 0)
     return (
         select(at.queue, ready_jobs, leased_jobs)
         .where(at.log_id == _LOG)

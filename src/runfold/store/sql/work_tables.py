@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Index,
     Integer,
@@ -40,24 +39,40 @@ def _work() -> list[Column[Any]]:
         column("queue", Text(), "name of the queue"),
         column("key", Text(), "key of the queue's keyed limit", null=True),
         column("inputs", Text(), "JSON: the events that the input is made of", null=True),
+        column("limits", Text(), "its lane: buckets, joined by 0x1e; null: none", null=True),
     ]
 
 
-_READY = text("member IS NULL AND NOT blocked")
+_READY = text("member IS NULL AND blocked = 0")
+_HEADS = text("member IS NULL AND blocked = 0 AND limits IS NOT NULL")
+_WAITING = text("member IS NULL AND blocked = 2")
 _LEASED = text("member IS NOT NULL")
 
 JOBS = Table(
     "jobs",
     METADATA,
     *_work(),
-    column("blocked", Boolean(), "not claimable now: its run is paused or drains"),
+    column("blocked", SmallInteger(), "1: its run is paused or drains, 2: waits in its lane"),
     column("member", BigInteger(), "token of the member that leases it", null=True),
+    column("place", BigInteger(), "order among the ready of a priority; its id at first"),
     PrimaryKeyConstraint("log_id", "id", name="jobs_pk"),
     Index(
         "jobs_ready",
-        *("log_id", "queue", "priority", "id"),
+        *("log_id", "queue", "priority", "place", "id"),
         postgresql_where=_READY,
         sqlite_where=_READY,
+    ),
+    Index(
+        "jobs_heads",
+        *("log_id", "queue", "limits", "priority"),
+        postgresql_where=_HEADS,
+        sqlite_where=_HEADS,
+    ),
+    Index(
+        "jobs_lane",
+        *("log_id", "queue", "limits", "priority", "id"),
+        postgresql_where=_WAITING,
+        sqlite_where=_WAITING,
     ),
     Index("jobs_leased", "log_id", "member", postgresql_where=_LEASED, sqlite_where=_LEASED),
     Index("jobs_stream", "log_id", "stream"),
