@@ -29,5 +29,5 @@ __all__ = [
     "LIMITS", "HOLDS", "STARTS", "CLOSURES", "PARKED", "ALARMS",
 ]  # fmt: skip
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this release needs: the last file of ``migrations/versions``."""
