@@ -21,12 +21,15 @@ from runfold.ports import (
     Job,
     Member,
     Name,
+    QueueState,
     Stalled,
     Stored,
 )
 from runfold.settings import Settings
-from runfold.store.memory_commit import commit, leased_job
+from runfold.store.memory_claim import leased_job
+from runfold.store.memory_commit import commit
 from runfold.store.memory_log import Database
+from runfold.store.memory_queues import counts, states
 from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
 
 
@@ -218,11 +221,12 @@ class MemoryStore:
     async def counts(self) -> dict[str, tuple[int, int]]:
         """Return (ready, leased) by queue, of queues that have either."""
         with self._lock:
-            counts = {name: [len(ready), 0] for name, ready in self._log.ready.items() if ready}
-            for job in self._log.jobs.values():
-                if job.token is not None:
-                    counts.setdefault(job.row.queue, [0, 0])[1] += 1
-        return {name: (ready, leased) for name, (ready, leased) in counts.items()}
+            return counts(self._log)
+
+    async def queues(self, *, now: datetime | None = None) -> list[QueueState]:
+        """Return every queue that has jobs, timers, limits or a closure, by name."""
+        with self._lock:
+            return states(self._log, self._now(now))
 
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""
@@ -243,6 +247,11 @@ class MemoryStore:
         """Forget a process; what it still leases is stalled from now on."""
         with self._lock:
             self._log.members.pop(token, None)
+
+    async def members(self) -> list[tuple[Member, datetime]]:
+        """Return every registered process with the end of its lease, by name."""
+        with self._lock:
+            return sorted(self._log.members.values(), key=lambda known: known[0].name)
 
     async def lead(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
         """Take or keep the dispatcher lease; False while another token holds it."""

@@ -9,19 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from runfold.flow.events import StepStarted
-from runfold.ports import (
-    Batch,
-    Claim,
-    Committed,
-    Encoded,
-    Item,
-    Job,
-    Outcome,
-    Refusal,
-    Row,
-)
-from runfold.store.memory_log import Log, Stream, Work
+from runfold.ports import Batch, Committed, Item, Outcome, Refusal
+from runfold.store.memory_claim import claim
+from runfold.store.memory_lanes import Work
+from runfold.store.memory_log import Log, Stream
 
 BATCHES_KEPT = timedelta(hours=1)
 """How long a batch number is remembered."""
@@ -31,16 +22,20 @@ _BECOMES_JOB = ("start", "retry")
 def commit(log: Log, batch: Batch, now: datetime) -> Committed:
     """Record ``batch``, or answer as at first when its number was committed before."""
     if known := log.batches.get((batch.appender, batch.number)):
-        return replace(known, jobs=(), repeated=True)
+        return replace(known, jobs=(), served=(), repeated=True)
     refusals = _refusals(log, batch, now)
     ts = max(now, log.events[-1].ts) if log.events else now
     first = len(log.events) + 1
     outcomes = [
-        _write(log, item, ts) if refusal is None else _refuse(log, item, refusal)
+        _write(log, item, ts, first) if refusal is None else _refuse(log, item, refusal)
         for item, refusal in zip(batch.items, refusals, strict=True)
     ]
-    jobs = [job for claim in batch.claims for job in _claim(log, claim, ts)]
-    committed = Committed(outcomes, jobs, ts, first if len(log.events) >= first else 0)
+    claimed = len(log.events) + 1
+    answers = [claim(log, asked, ts, claimed) for asked in batch.claims]
+    jobs = [job for found, _ in answers for job in found]
+    served = [told for _, told in answers]
+    position = first if len(log.events) >= first else 0
+    committed = Committed(outcomes, jobs, ts, position, served=served)
     _remember(log, batch, committed, now)
     return committed
 
@@ -61,6 +56,8 @@ def _check(item: Item) -> None:
     """Raise ``ValueError`` for what no caller may send: it would have no place in the log."""
     if not item.events and (item.id or item.rows or item.timer):
         raise ValueError("an item without events makes rows; their ids are places of its events")
+    if item.holds is not None and item.lease is None:
+        raise ValueError("an item holds what admitted a job, and names no lease: whose limits?")
 
 
 def _refusal(log: Log, item: Item, now: datetime) -> Refusal | None:
@@ -111,7 +108,8 @@ def _refuse(log: Log, item: Item, refusal: Refusal) -> Outcome:
     return Outcome(refusal, log.ids[item.id])
 
 
-def _write(log: Log, item: Item, ts: datetime) -> Outcome:
+def _write(log: Log, item: Item, ts: datetime, place: int) -> Outcome:
+    """Write ``item``; what becomes ready by it and is not new stands at ``place``."""
     first, number = len(log.events) + 1, item.stream
     if item.id is not None:
         number = log.ids[item.id] = first
@@ -119,73 +117,58 @@ def _write(log: Log, item: Item, ts: datetime) -> Outcome:
     version = len(log.streams[number].positions) + 1
     for event in item.events:
         log.append(number, event, ts)
+    _limit(log, item, ts, place)
     if item.gate is not None:
-        log.set_gate(number, item.gate)
-    _remove(log, item, number)
+        log.set_gate(number, item.gate, place)
+    _remove(log, item, number, place)
     if item.timer is not None:
         timer = log.remove_timer(item.timer)
         if timer is not None and timer.row.kind in _BECOMES_JOB:
-            log.add_job(Work(first, number, timer.row))
+            log.add_job(Work(first, number, timer.row), place)
     for row in item.rows:
-        _add(log, Work(first + row.event, number, row), ts)
+        _add(log, Work(first + row.event, number, row), ts, place)
     if not item.events:
         return Outcome(None, number)
     return Outcome(None, number, first, version)
 
 
-def _remove(log: Log, item: Item, number: int) -> None:
+def _limit(log: Log, item: Item, ts: datetime, place: int) -> None:
+    """Take over what ``item`` says about limits and closures."""
+    for scope, limits in item.limits:
+        leased = [(job.id, job.row) for job in log.jobs.values() if job.token is not None]
+        if log.limits.replace(scope, limits, leased):
+            log.queues.wake_scope(scope, place)
+    if item.closures or item.holds is not None:
+        log.limits.forget_closures(ts)
+    for closure in item.closures:
+        log.limits.close(closure)
+        if closure.until is None:
+            log.wake((closure.bucket,), place)
+    if item.holds is not None and item.lease is not None:
+        until = item.holds
+        if not isinstance(until, datetime):
+            until = ts + timedelta(seconds=until)
+        log.limits.hold_off(log.jobs[item.lease[0]].row, until)
+
+
+def _remove(log: Log, item: Item, number: int, place: int) -> None:
     if item.frees and item.lease is not None:
-        log.remove_job(item.lease[0])
+        log.remove_job(item.lease[0], place)
     if item.stalled is not None:
-        log.remove_job(item.stalled)
+        log.remove_job(item.stalled, place)
     if item.inbox is not None:
         log.inbox.pop(item.inbox, None)
     if item.clears or item.drops:
-        log.remove_works(number, None if item.clears else set(item.drops))
+        log.remove_works(number, None if item.clears else set(item.drops), place)
 
 
-def _add(log: Log, work: Work, ts: datetime) -> None:
+def _add(log: Log, work: Work, ts: datetime, place: int) -> None:
     row = work.row
     if row.kind is None:
-        log.add_job(work)
+        log.add_job(work, place)
     else:
         work.due = row.due_at or ts + timedelta(seconds=row.delay or 0)
         log.add_timer(work)
-
-
-def _claim(log: Log, claim: Claim, ts: datetime) -> list[Job]:
-    targets = set(claim.targets)
-    taken: list[Work] = []
-    for negative, number in log.ready[claim.queue]:
-        if len(taken) == claim.limit:
-            break
-        job = log.jobs[number]
-        floor = claim.floors[10 + negative] if claim.floors else 0
-        if number >= floor and (job.row.flow, job.row.step) in targets:
-            taken.append(job)
-    return [_start(log, job, claim, ts) for job in taken]
-
-
-def _start(log: Log, job: Work, claim: Claim, ts: datetime) -> Job:
-    log.lease(job, claim.token)
-    row = job.row
-    started = log.append(
-        job.stream,
-        Encoded(StepStarted.TOPIC, claim.state, row.step, row.activation, row.attempt, row.key),
-        ts,
-    )
-    return leased_job(log, job, started.position, started.version, ts)
-
-
-def leased_job(log: Log, job: Work, position: int, version: int, ts: datetime) -> Job:
-    """Return ``job`` as the worker that leases it gets it."""
-    row: Row = job.row
-    return Job(
-        job.id, job.stream, log.streams[job.stream].id,
-        row.flow, row.step, row.activation, row.attempt,
-        row.queue, row.priority, row.key, row.inputs,
-        position, version, ts,
-    )  # fmt: skip
 
 
 def _remember(log: Log, batch: Batch, committed: Committed, now: datetime) -> None:

@@ -1,14 +1,15 @@
 """What a log in memory is made of: the events, and the working rows derived from them.
 
-Ready jobs stand in ``ready`` and timers in ``agenda``, both sorted as they will be served; a
-job that is leased, or whose run's gate is shut, is in ``jobs`` only.
+Jobs that can be claimed, or wait for it in their lane, stand in ``queues``, and timers in
+``agenda``, sorted as they will be served; a job that is leased, or whose run's gate is shut,
+is in ``jobs`` only.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -16,8 +17,10 @@ from uuid import uuid4
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
-from runfold.ports import Committed, Encoded, InboxRow, LogIdentity, Member, Row, Stored
+from runfold.ports import Committed, Encoded, InboxRow, LogIdentity, Member, Stored
 from runfold.store.memory_doorbell import Bell
+from runfold.store.memory_lanes import Queues, Work
+from runfold.store.memory_limits import Limits, asked_of
 
 _SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
 """Gates under which nothing of the run is claimed."""
@@ -35,17 +38,6 @@ class Stream:
 
 
 @dataclass(slots=True)
-class Work:
-    """A job or a timer: what ``row`` says, its stream, when it is due or who leases it."""
-
-    id: int
-    stream: int
-    row: Row
-    due: datetime | None = None
-    token: int | None = None
-
-
-@dataclass(slots=True)
 class Log:
     """The log of one namespace and all that is derived from it. Changed only under a lock."""
 
@@ -55,8 +47,8 @@ class Log:
     ids: dict[bytes, int] = field(default_factory=dict)
     jobs: dict[int, Work] = field(default_factory=dict)
     timers: dict[int, Work] = field(default_factory=dict)
-    ready: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
-    """By queue: (-priority, id), sorted."""
+    queues: Queues = field(default_factory=Queues)
+    limits: Limits = field(default_factory=Limits)
     agenda: list[tuple[datetime, int]] = field(default_factory=list)
     works: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     """By stream: ids of its jobs and timers."""
@@ -78,16 +70,17 @@ class Log:
         self.events.append(stored)
         return stored
 
-    def add_job(self, job: Work) -> None:
+    def add_job(self, job: Work, place: int) -> None:
         """Put ``job`` into its queue, or beside it while its run's gate is shut."""
         self.jobs[job.id] = job
         self.works[job.stream].add(job.id)
         if self.streams[job.stream].gate not in _SHUT:
-            insort(self.ready[job.row.queue], (-job.row.priority, job.id))
+            self.queues.put(job, place)
 
-    def lease(self, job: Work, token: int) -> None:
-        """Take the ready ``job`` out of its queue for the member of ``token``."""
-        self._unready(job)
+    def lease(self, job: Work, token: int, started: Stored) -> None:
+        """Give the ready ``job`` to the member of ``token``; the next of its lane steps up."""
+        self.queues.take(job, started.position)
+        self.limits.start(job.id, job.row, started.ts)
         job.token = token
 
     def add_timer(self, timer: Work) -> None:
@@ -97,11 +90,20 @@ class Log:
         self.works[timer.stream].add(timer.id)
         insort(self.agenda, (timer.due, timer.id))
 
-    def remove_job(self, number: int) -> None:
-        """Remove the job of this id, wherever it is."""
+    def remove_job(self, number: int, place: int) -> None:
+        """Remove the job of this id, wherever it is, for the good of who waits behind it."""
         if work := self.jobs.pop(number, None):
-            self._unready(work)
             self._forget(work)
+            if work.token is None:
+                self._withdraw(work, place)
+            else:
+                self.limits.free(work.id, work.row)
+                self.wake(asked_of(work.row), place)
+
+    def wake(self, buckets: Iterable[str], place: int) -> None:
+        """Let one lane of each queue that waits for one of ``buckets`` try."""
+        for bucket in buckets:
+            self.queues.wake(bucket, place)
 
     def remove_timer(self, number: int) -> Work | None:
         """Remove the timer of this id and return it."""
@@ -111,22 +113,27 @@ class Log:
             self._forget(work)
         return work
 
-    def remove_works(self, stream: int, drops: set[tuple[str, int]] | None) -> None:
+    def remove_works(self, stream: int, drops: set[tuple[str, int]] | None, place: int) -> None:
         """Remove the stream's jobs and timers of these (step, activation); None: all."""
         for number in list(self.works[stream]):
             job, timer = self.jobs.get(number), self.timers.get(number)
             if job and (drops is None or (job.row.step, job.row.activation) in drops):
-                self.remove_job(number)
+                self.remove_job(number, place)
             if timer and (drops is None or (timer.row.step, timer.row.activation) in drops):
                 self.remove_timer(number)
 
-    def set_gate(self, number: int, gate: int) -> None:
+    def set_gate(self, number: int, gate: int, place: int) -> None:
         """Set the gate of a run and take its jobs out of their queues, or put them back."""
-        self.streams[number].gate = gate
-        for work in [self.jobs[job] for job in self.works[number] if job in self.jobs]:
-            self._unready(work)
-            if work.token is None and gate not in _SHUT:
-                insort(self.ready[work.row.queue], (-work.row.priority, work.id))
+        was, self.streams[number].gate = self.streams[number].gate, gate
+        if (was in _SHUT) == (gate in _SHUT):
+            return
+        for job in sorted(self.works[number] & self.jobs.keys()):
+            if self.jobs[job].token is not None:
+                continue
+            if gate in _SHUT:
+                self._withdraw(self.jobs[job], place)
+            else:
+                self.queues.put(self.jobs[job], place)
 
     def is_alive(self, token: int | None, now: datetime) -> bool:
         """Return whether the member of ``token`` is there and renewed in time."""
@@ -139,11 +146,10 @@ class Log:
             self.inbox_last += 1
             self.inbox[self.inbox_last] = InboxRow(self.inbox_last, run_id, body)
 
-    def _unready(self, job: Work) -> None:
-        queue, place = self.ready[job.row.queue], (-job.row.priority, job.id)
-        index = bisect_left(queue, place)
-        if index < len(queue) and queue[index] == place:
-            del queue[index]
+    def _withdraw(self, job: Work, place: int) -> None:
+        """Take ``job`` from where it stands; what it might have used is for another lane."""
+        if self.queues.take(job, place):
+            self.wake(asked_of(job.row) if job.row.limits else (), place)
 
     def _forget(self, work: Work) -> None:
         if work.id not in self.jobs and work.id not in self.timers:

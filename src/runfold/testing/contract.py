@@ -16,8 +16,12 @@ from __future__ import annotations
 from runfold.testing.contract_batches import BatchContract
 from runfold.testing.contract_claims import ClaimContract
 from runfold.testing.contract_guards import GuardContract
+from runfold.testing.contract_lanes import LaneContract
+from runfold.testing.contract_limits import ClosureContract, LimitContract, RateContract
 from runfold.testing.contract_log import LogContract
+from runfold.testing.contract_machine import MachineContract
 from runfold.testing.contract_members import LeaderContract, MemberContract
+from runfold.testing.contract_queues import QueueContract
 from runfold.testing.contract_readers import (
     CursorContract,
     DoorbellContract,
@@ -36,6 +40,12 @@ class StoreContract(
     RowContract,
     TimerContract,
     ClaimContract,
+    LimitContract,
+    RateContract,
+    ClosureContract,
+    LaneContract,
+    QueueContract,
+    MachineContract,
     MemberContract,
     LeaderContract,
     CursorContract,

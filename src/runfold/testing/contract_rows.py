@@ -65,12 +65,12 @@ class RowContract(Contract):
         assert await scene.claim() == []
         assert await scene.store.counts() == {}
 
-    async def test_a_resumed_run_takes_its_old_place(self, scene: Scene) -> None:
+    async def test_a_resumed_run_goes_to_the_end_of_the_line(self, scene: Scene) -> None:
         run = await scene.start("a", row())
         await scene.start("b", row())
         await scene.record(Item([event("flow.paused")], stream=run, gate=Gate.PAUSED))
         await scene.record(Item([event("flow.resumed")], stream=run, gate=Gate.OPEN))
-        assert [job.id for job in await scene.claim()] == [1, 2]
+        assert [job.id for job in await scene.claim()] == [2, 1]
 
     async def test_what_a_paused_run_schedules_waits_for_its_resume(self, scene: Scene) -> None:
         run = await scene.start("a")

@@ -15,12 +15,27 @@ from typing import Any
 
 import pytest
 
-from runfold.ports import Batch, Claim, Committed, Encoded, Item, Job, Outcome, Row, Store
+from runfold.ports import (
+    Batch,
+    Claim,
+    Closure,
+    Committed,
+    Encoded,
+    Item,
+    Job,
+    Limit,
+    Outcome,
+    Row,
+    Served,
+    Store,
+)
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """When tests happen."""
 WORKER, OTHER = 11, 22
 """Tokens of two members."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The end of what is closed until somebody opens it."""
 TARGETS = (("flow", "step"), ("flow", "other"))
 """What claims ask for unless they say otherwise."""
 
@@ -60,6 +75,21 @@ def claim(limit: int = 10, token: int = WORKER, queue: str = "default", **more: 
     return Claim(queue, limit, token, more.pop("state", b'{"worker":"w"}'), **more)
 
 
+def at_once(place: str, most: int, *, keyed: bool = False) -> Limit:
+    """Return the limit ``place`` (``<scope>#<n>``) of so many leased jobs."""
+    return Limit(place, "concurrency", most, None, keyed)
+
+
+def in_any(per: float, place: str, most: int, *, keyed: bool = False) -> Limit:
+    """Return the limit ``place`` of so many starts in any ``per`` seconds."""
+    return Limit(place, "rate", most, per, keyed)
+
+
+def labels(jobs: Sequence[Job]) -> list[str | None]:
+    """Return the inputs of ``jobs``, which tests use as names."""
+    return [job.inputs for job in jobs]
+
+
 class Scene:
     """A store under test and the batches that one appender sent to it."""
 
@@ -90,6 +120,42 @@ class Scene:
     async def claim(self, limit: int = 10, *, now: datetime = NOON, **more: Any) -> list[Job]:
         """Claim in a batch of its own."""
         return list((await self.commit(claims=[claim(limit, **more)], now=now)).jobs)
+
+    async def served(self, limit: int = 10, *, now: datetime = NOON, **more: Any) -> Served:
+        """Claim in a batch of its own and return what else it is told."""
+        (served,) = (await self.commit(claims=[claim(limit, **more)], now=now)).served
+        return served
+
+    async def take(self, limit: int = 10, **more: Any) -> list[str | None]:
+        """Claim in a batch of its own and return the inputs of the jobs."""
+        return labels(await self.claim(limit, **more))
+
+    async def add(self, *names: str, now: datetime = NOON, **columns: Any) -> list[int]:
+        """Create a run with one job for each name, which is its input; return their numbers."""
+        items = [
+            new(f"run {self.number} {place} {name}", rows=[row(inputs=name, **columns)])
+            for place, name in enumerate(names)
+        ]
+        done = await self.commit(*items, now=now)
+        return [outcome.stream for outcome in done.outcomes]
+
+    async def finish(self, *jobs: Job, now: datetime = NOON, token: int = WORKER) -> None:
+        """Complete these leased jobs in one batch."""
+        done = await self.commit(
+            *[Item([event()], job.stream, lease=(job.id, token), frees=True) for job in jobs],
+            now=now,
+        )
+        assert [outcome.refusal for outcome in done.outcomes] == [None] * len(jobs)
+
+    async def limit(self, scope: str, *limits: Limit, now: datetime = NOON) -> None:
+        """Let ``limits`` be all that hold for ``scope``."""
+        item = new(f"limits {self.number}", flow=None, limits=[(scope, limits)])
+        await self.record(item, now=now)
+
+    async def close(self, bucket: str, until: datetime | None, *, now: datetime = NOON) -> None:
+        """Close ``bucket`` until then; None opens it."""
+        item = new(f"closes {self.number}", flow=None, closures=[Closure(bucket, until)])
+        await self.record(item, now=now)
 
     async def leased_job(self, name: str = "run", **columns: Any) -> Job:
         """Create a run with one job, leased by ``WORKER``."""
