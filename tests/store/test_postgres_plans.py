@@ -100,19 +100,48 @@ def test_a_statement_uses_its_index(
     assert any(condition in line for line in plan.splitlines() if "Index Cond" in line), plan
 
 
-def test_a_claim_scans_the_index_of_ready_jobs_from_its_floor(postgres_url: str) -> None:
-    text = (migrate.scripts() / "sql/functions/36_claim.sql").read_text()
-    found = re.search(r"SELECT array_agg\(ready.ctid\) INTO v_found(.*?) ready;", text, re.DOTALL)
+CLAIM = {
+    "p_log": "$1::integer",
+    "c_queue[n]": "$2",
+    "v_room": "$3::bigint",
+    "v_targets": "$4::text[]",
+    "v_given[11 - level.priority]": "$5::bigint",
+}
+WALK = {
+    "p_log": "$1::integer",
+    "p_queue": "$2",
+    "v_page": "$3::bigint",
+    "p_targets": "$4::text[]",
+    "v_level": "$6::integer",
+    "greatest(v_place, p_given[11 - level.priority])": "$5::bigint",
+    "p_given[11 - level.priority]": "$5::bigint",
+    "v_place": "$7::bigint",
+    "v_id": "$8::bigint",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "variables", "condition"),
+    [
+        ("36_claim", r"FROM \(\s+SELECT found\..*?\) ready", CLAIM, "(place >= $5)"),
+        ("72_walk", r"(?<=FOR v_job IN).*?(?=LOOP)", WALK, "(ROW(place, id) >= ROW("),
+    ],
+)
+def test_a_claim_scans_the_index_of_ready_jobs_from_its_floor(
+    postgres_url: str, file: str, pattern: str, variables: dict[str, str], condition: str
+) -> None:
+    text = (migrate.scripts() / f"sql/functions/{file}.sql").read_text()
+    found = re.search(pattern, text, re.DOTALL)
     assert found is not None
-    scan = f"SELECT ready.ctid {found[1]} ready"
-    for place, name in enumerate(("p_log", "c_queue[n]", "c_limit[n]", "v_targets"), start=1):
-        scan = scan.replace(name, f"${place}")
-    scan = re.sub(r"coalesce\(c_floors\[.*?\], 0\)", "$5::bigint", scan)
-    scan = scan.replace("$1\n", "$1::integer\n").replace("ANY ($4)", "ANY ($4::text[])")
+    scan = found[0] if found[0].lstrip().startswith("SELECT") else f"SELECT ready.* {found[0]}"
+    for name, parameter in variables.items():
+        scan = scan.replace(name, parameter)
     plan = plan_of(postgres_url, scan)
     assert "Index Scan using jobs_ready on jobs" in plan, plan
     assert "Sort" not in plan, plan
-    assert "(id >= $5)" in next(line for line in plan.splitlines() if "Index Cond" in line), plan
+    conditions = next(line for line in plan.splitlines() if "Index Cond" in line)
+    assert "(priority = level.priority)" in conditions, plan
+    assert condition in conditions, plan
 
 
 class Counted:

@@ -12,7 +12,8 @@ BEGIN
             (
                 i.timer IS NULL OR (
                     SELECT t.due_at <= p_now FROM runfold.timers t
-                    WHERE t.log_id = p_log AND t.id = i.timer
+                    WHERE t.log_id = p_log AND t.id >= i.timer AND t.id <= i.timer
+                    ORDER BY t.id LIMIT 1
                 ) IS TRUE
             ) AND (
                 i.stalled IS NULL OR (

@@ -2,9 +2,12 @@
 -- held, serve the claims. See runfold.ports for what each part means.
 --
 -- Parallel arrays: one element an item (p_streams ...), an event (e_ ...), a row (r_ ...), a
--- drop (d_ ...), a blob (b_ ...) or a claim (c_ ...); an array that no element needs is null. e_item, r_item,
--- d_item, b_item and p_ends are places of items, from 1; e_index and r_event are places of events in
--- their item, from 0.
+-- drop (d_ ...), a blob (b_ ...) or a claim (c_ ...); an array that no element needs is null.
+-- e_item, r_item, d_item, b_item and p_ends are places of items, from 1; e_index and r_event are
+-- places of events in their item, from 0. p_settings is what runfold.set_limits takes.
+--
+-- What items let be ready that is not new stands behind all that was ready before: at the
+-- position of the batch's first event.
 --
 -- The plans are made once, maybe while a table is empty, and must be right when it is full. So
 -- every probe stands in a subquery that the planner keeps apart (a scalar one, a LATERAL one
@@ -16,12 +19,12 @@ CREATE OR REPLACE FUNCTION runfold.commit(
     p_versions integer[], p_gates integer[], p_leaders bigint[],
     p_leases bigint[], p_tokens bigint[], p_frees boolean[],
     p_timers bigint[], p_stalled bigint[], p_inbox bigint[],
-    p_clears boolean[], p_set_gate integer[], p_ends integer[],
+    p_clears boolean[], p_set_gate integer[], p_ends integer[], p_settings jsonb,
     e_item integer[], e_index integer[], e_topic text[], e_step text[], e_activation integer[],
     e_attempt integer[], e_key text[], e_cause integer[], e_state bytea[], e_blob bytea[],
     r_item integer[], r_event integer[], r_kind text[], r_due timestamptz[], r_delay float8[],
     r_flow text[], r_step text[], r_activation integer[], r_attempt integer[],
-    r_queue text[], r_priority integer[], r_key text[], r_inputs text[],
+    r_queue text[], r_priority integer[], r_key text[], r_inputs text[], r_limits text[],
     d_item integer[], d_step text[], d_activation integer[],
     b_item integer[], b_hash bytea[], b_body bytea[],
     c_queue text[], c_limit integer[], c_token bigint[], c_state bytea[], c_targets text[],
@@ -31,7 +34,8 @@ CREATE OR REPLACE FUNCTION runfold.commit(
     OUT j_first bigint,
     OUT j_id bigint[], OUT j_stream bigint[], OUT j_run bytea[], OUT j_flow text[],
     OUT j_step text[], OUT j_activation integer[], OUT j_attempt integer[], OUT j_queue text[],
-    OUT j_priority integer[], OUT j_key text[], OUT j_inputs text[], OUT j_version integer[]
+    OUT j_priority integer[], OUT j_key text[], OUT j_inputs text[], OUT j_version integer[],
+    OUT s_floors bigint[], OUT s_wait float8[]
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
@@ -52,6 +56,7 @@ DECLARE
     v_there boolean[];
     v_at integer[];
     v_recorded bigint;
+    v_moved boolean;
 BEGIN
     PERFORM runfold.lock_log(p_log);
 
@@ -165,19 +170,23 @@ BEGIN
                 p_log, refusals, streams, p_ids, p_flows, p_set_gate, p_ends
             );
         END IF;
+        IF p_settings IS NOT NULL THEN
+            PERFORM runfold.set_limits(p_log, ts, v_last + 1, refusals, p_settings);
+        END IF;
         IF p_frees IS NOT NULL OR p_timers IS NOT NULL OR p_stalled IS NOT NULL
             OR p_inbox IS NOT NULL OR p_clears IS NOT NULL OR p_set_gate IS NOT NULL
             OR d_item IS NOT NULL
         THEN
             PERFORM runfold.remove_work(
-                p_log, refusals, streams, firsts, p_set_gate, p_leases, p_frees, p_timers,
-                p_stalled, p_inbox, p_clears, d_item, d_step, d_activation
+                p_log, v_last + 1, refusals, streams, firsts, p_set_gate, p_leases, p_frees,
+                p_timers, p_stalled, p_inbox, p_clears, d_item, d_step, d_activation
             );
         END IF;
         IF r_item IS NOT NULL THEN
             PERFORM runfold.add_work(
-                p_log, ts, refusals, streams, firsts, r_item, r_event, r_kind, r_due, r_delay,
-                r_flow, r_step, r_activation, r_attempt, r_queue, r_priority, r_key, r_inputs
+                p_log, ts, v_last + 1, refusals, streams, firsts, r_item, r_event, r_kind, r_due,
+                r_delay, r_flow, r_step, r_activation, r_attempt, r_queue, r_priority, r_key,
+                r_inputs, r_limits
             );
         END IF;
     END IF;
@@ -186,7 +195,7 @@ BEGIN
     IF c_queue IS NOT NULL THEN
         j_first := v_last + v_recorded + 1;
         SELECT c.* INTO j_id, j_stream, j_run, j_flow, j_step, j_activation, j_attempt, j_queue,
-            j_priority, j_key, j_inputs, j_version
+            j_priority, j_key, j_inputs, j_version, s_floors, s_wait, v_moved
         FROM runfold.claim(
             p_log, v_last + v_recorded, ts, c_queue, c_limit, c_token, c_state, c_targets,
             c_floors
@@ -195,7 +204,7 @@ BEGIN
     END IF;
 
     first_position := CASE WHEN v_recorded > 0 THEN v_last + 1 ELSE 0 END;
-    IF p_streams IS NULL AND c_queue IS NOT NULL AND v_recorded = 0 THEN
+    IF p_streams IS NULL AND v_recorded = 0 AND NOT v_moved THEN
         RETURN; -- A claim that found nothing changed nothing: nothing to answer twice.
     END IF;
     IF 0 < ANY (refusals) THEN

@@ -1,12 +1,12 @@
 -- Remove jobs and timers of activations (step, number), leased or not.
 CREATE OR REPLACE FUNCTION runfold.remove_activations(
-    p_log integer, p_refusals integer[], p_streams bigint[],
+    p_log integer, p_place bigint, p_refusals integer[], p_streams bigint[],
     d_item integer[], d_step text[], d_activation integer[]
 ) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    DELETE FROM runfold.jobs WHERE ctid = ANY (ARRAY(
+    PERFORM runfold.remove_jobs(p_log, p_place, ARRAY(
         SELECT found.ctid
         FROM unnest(d_item, d_step, d_activation) AS d (item, step, activation)
         CROSS JOIN LATERAL (

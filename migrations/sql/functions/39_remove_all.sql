@@ -1,11 +1,11 @@
 -- Remove every job and timer of the runs that end with an item.
 CREATE OR REPLACE FUNCTION runfold.remove_all(
-    p_log integer, p_refusals integer[], p_streams bigint[], p_clears boolean[]
+    p_log integer, p_place bigint, p_refusals integer[], p_streams bigint[], p_clears boolean[]
 ) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    DELETE FROM runfold.jobs WHERE ctid = ANY (ARRAY(
+    PERFORM runfold.remove_jobs(p_log, p_place, ARRAY(
         SELECT found.ctid
         FROM unnest(p_streams, p_refusals, p_clears) AS i (stream, refusal, clears)
         CROSS JOIN LATERAL (

@@ -206,7 +206,7 @@ class LimitContract(Contract):
     async def test_a_claim_that_only_parks_may_be_sent_again(self, scene: Scene) -> None:
         await scene.limit(STEP, at_once(STEPS, 1))
         await scene.add("a", "b", limits=(STEPS,))
-        (job,) = await scene.claim()
+        (job,) = await scene.claim(1)
         batch = Batch(9, 1, claims=[claim()], now=NOON)
         first, again = await scene.store.commit(batch), await scene.store.commit(batch)
         assert (list(first.jobs), again.repeated) == ([], True)

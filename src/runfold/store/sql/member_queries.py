@@ -51,6 +51,16 @@ def renew() -> Any:
     )
 
 
+def members() -> Any:
+    """Return token, name, roles and end of the lease of every member, by name."""
+    at = MEMBERS.c
+    return (
+        select(at.token, at.name, at.roles, at.expires_at)
+        .where(at.log_id == _LOG)
+        .order_by(at.name, at.token)
+    )
+
+
 def leave() -> Any:
     """Forget ``token``."""
     return MEMBERS.delete().where(MEMBERS.c.log_id == _LOG, MEMBERS.c.token == bindparam("token"))

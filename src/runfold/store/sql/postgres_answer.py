@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runfold.ports import Batch, Committed, Job, Outcome, Refusal
+from runfold.ports import Batch, Committed, Job, Outcome, Refusal, Served
+from runfold.store.sql.postgres_arguments import PRIORITIES
 
 _JOB = (
     "j_id", "j_stream", "j_run", "j_flow", "j_step", "j_activation", "j_attempt", "j_queue",
@@ -25,7 +26,16 @@ def committed(batch: Batch, row: Mapping[str, Any]) -> Committed:
         _jobs(row) if row["j_id"] else [],
         row["ts"],
         row["first_position"],
+        served=_served(row) if batch.claims else (),
     )
+
+
+def _served(row: Mapping[str, Any]) -> list[Served]:
+    floors, waits = row["s_floors"], row["s_wait"]
+    return [
+        Served(tuple(floors[n * PRIORITIES : (n + 1) * PRIORITIES]), wait)
+        for n, wait in enumerate(waits)
+    ]
 
 
 def _outcomes(batch: Batch, row: Mapping[str, Any]) -> list[Outcome]:

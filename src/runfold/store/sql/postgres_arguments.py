@@ -6,7 +6,9 @@ that would hold nothing but nulls is left out, and the function skips what it wo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -16,16 +18,17 @@ from runfold.ports import Batch, Claim, Encoded, Item, Row
 _EVENT = ("topic", "state", "step", "activation", "attempt", "key", "cause")
 _ROW = (
     "event", "kind", "due", "delay", "flow", "step", "activation", "attempt", "queue",
-    "priority", "key", "inputs",
+    "priority", "key", "inputs", "limits",
 )  # fmt: skip
-_PRIORITIES = 10
+PRIORITIES = 10
+"""How many priorities there are; a claim has a floor for each."""
 _UNIT, _RECORD = "\x1f", "\x1e"
 
 NAMES: tuple[str, ...] = (
     "p_log", "p_appender", "p_number", "p_now",
     "p_streams", "p_counts", "p_ids", "p_flows", "p_twins", "p_versions", "p_gates",
     "p_leaders", "p_leases", "p_tokens", "p_frees", "p_timers", "p_stalled", "p_inbox",
-    "p_clears", "p_set_gate", "p_ends",
+    "p_clears", "p_set_gate", "p_ends", "p_settings",
     "e_item", "e_index", *(f"e_{name}" for name in _EVENT), "e_blob",
     "r_item", *(f"r_{name}" for name in _ROW),
     "d_item", "d_step", "d_activation",
@@ -51,6 +54,7 @@ def arguments(log_id: int, batch: Batch, *, blob_min: int) -> list[Any]:
         _events(given, batch.items, blob_min)
         _rows(given, batch.items)
         _drops(given, batch.items)
+        _settings(given, batch.items)
     if batch.claims:
         _claims(given, batch.claims)
     return [given.get(name) for name in NAMES]
@@ -86,6 +90,8 @@ def _check(item: Item) -> None:
         raise ValueError("an item names no stream; give it a number, or the id of a new one")
     if not item.events and (item.id or item.rows or item.timer):
         raise ValueError("an item without events makes rows; their ids are places of its events")
+    if item.holds is not None and item.lease is None:
+        raise ValueError("an item holds what admitted a job, and names no lease: whose limits?")
 
 
 def _events(given: dict[str, Any], items: Sequence[Item], blob_min: int) -> None:
@@ -133,6 +139,8 @@ def _rows(given: dict[str, Any], items: Sequence[Item]) -> None:
         given["r_item"] = places
         for name, column in zip(_ROW, zip(*rows, strict=True), strict=True):
             given[f"r_{name}"] = _unless_null(column)
+        lanes = given["r_limits"]
+        given["r_limits"] = [_RECORD.join(lane) or None for lane in lanes] if any(lanes) else None
 
 
 def _drops(given: dict[str, Any], items: Sequence[Item]) -> None:
@@ -145,6 +153,36 @@ def _drops(given: dict[str, Any], items: Sequence[Item]) -> None:
         given["d_item"], given["d_step"], given["d_activation"] = zip(*drops, strict=True)
 
 
+def _settings(given: dict[str, Any], items: Sequence[Item]) -> None:
+    settings = [
+        {"item": place} | said
+        for place, item in enumerate(items, start=1)
+        if item.limits or item.closures or item.holds is not None
+        for said in [_said(item)]
+    ]
+    if settings:
+        given["p_settings"] = json.dumps(settings)
+
+
+def _said(item: Item) -> dict[str, Any]:
+    """Return what ``item`` says about limits, as ``runfold.set_limits`` takes it."""
+    said: dict[str, Any] = {}
+    if item.limits:
+        said["limits"] = item.limits
+    if item.closures:
+        said["closures"] = [
+            (closure.bucket, closure.until and closure.until.isoformat())
+            for closure in item.closures
+        ]
+    if item.holds is not None and item.lease is not None:
+        said["holds"] = (
+            (item.lease[0], item.holds.isoformat(), None)
+            if isinstance(item.holds, datetime)
+            else (item.lease[0], None, item.holds)
+        )
+    return said
+
+
 def _claims(given: dict[str, Any], claims: Sequence[Claim]) -> None:
     given["c_queue"] = [claim.queue for claim in claims]
     given["c_limit"] = [claim.limit for claim in claims]
@@ -155,7 +193,7 @@ def _claims(given: dict[str, Any], claims: Sequence[Claim]) -> None:
     ]
     if any(claim.floors for claim in claims):
         given["c_floors"] = [
-            floor for claim in claims for floor in claim.floors or (0,) * _PRIORITIES
+            floor for claim in claims for floor in claim.floors or (0,) * PRIORITIES
         ]
 
 

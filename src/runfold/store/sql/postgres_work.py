@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from runfold.ports import Due, InboxRow, Job, Member, Stalled
-from runfold.store.sql import log_queries, member_queries, work_queries
+from runfold.ports import Due, InboxRow, Job, Member, QueueState, Stalled
+from runfold.store.sql import log_queries, member_queries, queue_queries, work_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.inbox import enlist
 from runfold.store.sql.postgres_driver import Address
@@ -21,8 +21,13 @@ _LEASED = for_postgres(work_queries.leased())
 _HELD = for_postgres(work_queries.held())
 _COUNTS = for_postgres(work_queries.counts())
 _OPEN_TIMERS = for_postgres(work_queries.open_timers())
+_JOBS_OF = for_postgres(queue_queries.jobs_of())
+_DELAYED_OF = for_postgres(queue_queries.delayed_of())
+_LIMITS_OF = for_postgres(queue_queries.limits_of())
+_CLOSURES_OF = for_postgres(queue_queries.closures_of())
 _INBOX = for_postgres(work_queries.inbox())
 _JOIN = for_postgres(member_queries.join())
+_MEMBERS = for_postgres(member_queries.members())
 _RENEW = for_postgres(member_queries.renew())
 _LEAVE = for_postgres(member_queries.leave())
 _RESIGN = for_postgres(member_queries.resign())
@@ -73,6 +78,15 @@ class PostgresWork(PostgresQueries):
         """Return (ready, leased) by queue, of queues that have either."""
         return {queue: (ready, leased) for queue, ready, leased in await self._rows(_COUNTS)}
 
+    async def queues(self, *, now: datetime | None = None) -> list[QueueState]:
+        """Return every queue that has jobs, timers, limits or a closure, by name."""
+        return queue_queries.states(
+            await self._rows(_JOBS_OF),
+            await self._rows(_DELAYED_OF),
+            await self._rows(_LIMITS_OF),
+            await self._rows(_CLOSURES_OF, now=now or await self.now()),
+        )
+
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""
         return int((await self._rows(_OPEN_TIMERS))[0][0])
@@ -80,6 +94,10 @@ class PostgresWork(PostgresQueries):
     async def join(self, member: Member, ttl: float, *, now: datetime | None = None) -> None:
         """Register a process for ``ttl`` seconds."""
         await self._rows(_JOIN, ttl=ttl, now=now, **member._asdict())
+
+    async def members(self) -> list[tuple[Member, datetime]]:
+        """Return every registered process with the end of its lease, by name."""
+        return [(Member(*row[:3]), row[3]) for row in await self._rows(_MEMBERS)]
 
     async def renew(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
         """Extend the lease of ``token``; False when it was swept."""
