@@ -13,6 +13,8 @@ from runfold.store.sql import (
     sqlite_claim,
     sqlite_commit,
     sqlite_guards,
+    sqlite_lanes,
+    sqlite_limits,
     sqlite_members,
     sqlite_read,
     sqlite_write,
@@ -22,7 +24,8 @@ from runfold.store.sql.sqlite import SqliteStore
 from runfold.store.sql.sqlite_open import connect
 
 MODULES = (
-    sqlite_claim, sqlite_commit, sqlite_guards, sqlite_members, sqlite_read, sqlite_write,
+    sqlite_claim, sqlite_commit, sqlite_guards, sqlite_lanes, sqlite_limits, sqlite_members,
+    sqlite_read, sqlite_write,
 )  # fmt: skip
 WHOLE_LOG = {
     # statement: why it may walk all rows of the log in one index
@@ -32,6 +35,11 @@ WHOLE_LOG = {
     "sqlite_read._SOONEST": "the first of timers_due: one step",
     "sqlite_read._COUNTS": "counts jobs, for people",
     "sqlite_read._OPEN_TIMERS": "counts timers, for people",
+    "sqlite_read._JOBS_OF": "counts jobs, for people",
+    "sqlite_read._DELAYED_OF": "counts timers, for people",
+    "sqlite_read._LIMITS_OF": "all settings, for people",
+    "sqlite_limits._IN_USE": "the first of the primary key: one step",
+    "sqlite_members._MEMBERS": "one row a process, for people",
     "sqlite_read._INBOX": "in order of the index, up to a limit",
     "sqlite_members._OVER": "one row a process",
 }
@@ -83,12 +91,34 @@ def test_a_statement_probes(connection: sqlite3.Connection, name: str, statement
 
 def test_a_claim_walks_the_index_of_ready_jobs(connection: sqlite3.Connection) -> None:
     assert plan(connection, sqlite_claim._READY_JOBS) == [
-        "SEARCH main.jobs USING INDEX jobs_ready (log_id=? AND queue=? AND priority=? AND id>?)",
+        "SEARCH main.jobs USING INDEX jobs_ready"
+        " (log_id=? AND queue=? AND priority=? AND (place,id)>(?,?))",
         "SEARCH main.streams USING PRIMARY KEY (log_id=? AND stream=?)",
     ]
     assert plan(connection, sqlite_claim._PRIORITY) == [
         "SEARCH main.jobs USING INDEX jobs_ready (log_id=? AND queue=? AND priority<?)",
     ]
+
+
+def test_a_lane_s_next_and_the_first_to_be_woken_are_one_step(
+    connection: sqlite3.Connection,
+) -> None:
+    assert plan(connection, sqlite_lanes._NEXT) == [
+        "SEARCH main.jobs USING INDEX jobs_lane (log_id=? AND queue=? AND limits=? AND priority=?)",
+    ]
+    assert plan(connection, sqlite_lanes._FIRST) == [
+        "SEARCH main.parked USING COVERING INDEX parked_bucket (log_id=? AND bucket=? AND queue=?)",
+    ]
+
+
+HOT = [found for found in ALL if found[0].startswith(("sqlite_claim", "sqlite_l"))]
+
+
+@pytest.mark.parametrize(("name", "statement"), HOT, ids=[name for name, _ in HOT])
+def test_no_question_of_a_claim_sorts(
+    connection: sqlite3.Connection, name: str, statement: str
+) -> None:
+    assert not [step for step in plan(connection, statement) if "TEMP B-TREE" in step], name
 
 
 def test_due_timers_are_read_in_order_of_their_index(connection: sqlite3.Connection) -> None:

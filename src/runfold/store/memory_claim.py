@@ -7,17 +7,9 @@ from datetime import datetime
 
 from runfold.flow.events import StepStarted
 from runfold.ports import Claim, Encoded, Job, Row, Served
-from runfold.store.memory_lanes import PRIORITY_MAX, Work
-from runfold.store.memory_limits import asked_of
+from runfold.store.buckets import ALARMS_PER_CLAIM, PRIORITY_MAX, looks
+from runfold.store.memory_lanes import Work
 from runfold.store.memory_log import Log
-
-ALARMS_PER_CLAIM = 100
-"""How many buckets a claim tries at most because their time has come."""
-
-
-def looks(limit: int) -> int:
-    """Return how many heads that are refused a claim of ``limit`` looks at, at most."""
-    return 4 * limit + 16
 
 
 def claim(log: Log, asked: Claim, ts: datetime, first: int) -> tuple[list[Job], Served]:
@@ -69,7 +61,7 @@ class _Claiming:
         is_known = (row.flow, row.step) in self._targets
         if not row.limits:
             return is_known
-        asked = asked_of(row)
+        asked = job.asked
         if not is_known:
             self._pass_on(asked)
             return False
@@ -90,7 +82,7 @@ class _Claiming:
         started = self._log.append(job.stream, event, self._ts)
         self._log.lease(job, self._asked.token, started)
         if row.limits:
-            self._pass_on(asked_of(row))
+            self._pass_on(job.asked)
         return leased_job(self._log, job, started.position, started.version, self._ts)
 
     def _pass_on(self, buckets: tuple[str, ...]) -> None:

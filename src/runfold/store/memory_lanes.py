@@ -14,8 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from runfold.ports import Row
-
-PRIORITY_MAX = 10
+from runfold.store.buckets import PRIORITY_MAX, asked_of
 
 
 class Lane(NamedTuple):
@@ -49,6 +48,11 @@ class Work:
     @property
     def lane(self) -> Lane:
         return Lane(self.row.queue, self.row.limits)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The buckets that must admit it."""
+        return asked_of(self.row.queue, self.row.limits, self.row.key)
 
     @property
     def key(self) -> tuple[int, int, int]:

@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import NamedTuple
 
 from runfold.ports import Closure, Limit, Row
+from runfold.store.buckets import MANY, NEVER, Verdict, limit_of, together
 
-NEVER = datetime.max.replace(tzinfo=UTC)
-"""What is closed until then is opened by hand, not by time."""
-
-
-class Verdict(NamedTuple):
-    """Whether a bucket admits one more job; if not, when time alone may open it."""
-
-    room: int
-    due: datetime | None = None
-
-
-MANY = 1 << 30
-"""Room of what has no limit."""
 _ADMITS = Verdict(MANY)
-
-
-def asked_of(row: Row) -> tuple[str, ...]:
-    """Return the buckets that must admit ``row``, with the closure of its key last."""
-    if row.key is None:
-        return row.limits
-    return tuple(dict.fromkeys((*row.limits, f"queue:{row.queue}={row.key}")))
 
 
 @dataclass(slots=True)
@@ -89,7 +69,7 @@ class Limits:
         until = self.closures.get(bucket)
         if until is not None and until > ts:
             return Verdict(0, until if until < NEVER else None)
-        limit = self.known.get(bucket.partition("=")[0])
+        limit = self.known.get(limit_of(bucket))
         if limit is None:
             return _ADMITS
         if limit.per is None:
@@ -104,17 +84,14 @@ class Limits:
         """Return what ``queue`` as a whole admits."""
         verdicts = [self.verdict(f"queue:{queue}", ts)]
         verdicts += [self.verdict(limit.id, ts) for limit in self.whole(queue)]
-        shut = [verdict for verdict in verdicts if not verdict.room]
-        dues = [verdict.due for verdict in shut if verdict.due is not None]
-        due = max(dues) if dues and len(dues) == len(shut) else None
-        return Verdict(min(verdict.room for verdict in verdicts), due)
+        return together(verdicts)
 
     def start(self, job: int, row: Row, ts: datetime) -> None:
         """Count a job that is leased at ``ts``."""
         counting = self._counting(row)
         self._hold(job, counting)
         for bucket in counting:
-            per = self.known[bucket.partition("=")[0]].per
+            per = self.known[limit_of(bucket)].per
             if per is not None:
                 # Moved to the end, so that those unused for longest are at the beginning.
                 start = ts, ts + timedelta(seconds=per)
@@ -132,7 +109,7 @@ class Limits:
 
     def _hold(self, job: int, buckets: Iterable[str]) -> None:
         for bucket in buckets:
-            if self.known[bucket.partition("=")[0]].per is None:
+            if self.known[limit_of(bucket)].per is None:
                 self.holds[bucket].add(job)
 
     def _forget_starts(self, bucket: str, ts: datetime) -> None:
@@ -144,7 +121,7 @@ class Limits:
     def _counting(self, row: Row) -> list[str]:
         """Return the buckets of limits that count ``row``."""
         buckets = (*row.limits, *(limit.id for limit in self.whole(row.queue)))
-        return [bucket for bucket in buckets if bucket.partition("=")[0] in self.known]
+        return [bucket for bucket in buckets if limit_of(bucket) in self.known]
 
 
 def _in(scope: str, bucket: str) -> bool:

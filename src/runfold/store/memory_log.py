@@ -20,7 +20,7 @@ from runfold.flow.work import Gate
 from runfold.ports import Committed, Encoded, InboxRow, LogIdentity, Member, Stored
 from runfold.store.memory_doorbell import Bell
 from runfold.store.memory_lanes import Queues, Work
-from runfold.store.memory_limits import Limits, asked_of
+from runfold.store.memory_limits import Limits
 
 _SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
 """Gates under which nothing of the run is claimed."""
@@ -98,7 +98,7 @@ class Log:
                 self._withdraw(work, place)
             else:
                 self.limits.free(work.id, work.row)
-                self.wake(asked_of(work.row), place)
+                self.wake(work.asked, place)
 
     def wake(self, buckets: Iterable[str], place: int) -> None:
         """Let one lane of each queue that waits for one of ``buckets`` try."""
@@ -149,7 +149,7 @@ class Log:
     def _withdraw(self, job: Work, place: int) -> None:
         """Take ``job`` from where it stands; what it might have used is for another lane."""
         if self.queues.take(job, place):
-            self.wake(asked_of(job.row) if job.row.limits else (), place)
+            self.wake(job.asked if job.row.limits else (), place)
 
     def _forget(self, work: Work) -> None:
         if work.id not in self.jobs and work.id not in self.timers:

@@ -321,10 +321,13 @@ class MachineContract(Contract):
             runner.run(store.open(migrate=True))
             namespaces = iter(range(10**6))
 
-            def machine() -> Machine:
-                neighbour = store.attach(f"machine {next(namespaces)}")
-                runner.run(neighbour.open())
-                return Machine(neighbour, runner)
+            class Fresh(Machine):
+                """Each run begins with a namespace of its own."""
 
-            run_state_machine_as_test(machine, settings=RUNS)
+                def __init__(self) -> None:
+                    neighbour = store.attach(f"machine {next(namespaces)}")
+                    runner.run(neighbour.open())
+                    super().__init__(neighbour, runner)
+
+            run_state_machine_as_test(Fresh, settings=RUNS)
             runner.run(store.close())

@@ -23,6 +23,7 @@ from runfold.ports import (
     LogIdentity,
     Member,
     Name,
+    QueueState,
     Renewer,
     Stalled,
     Stored,
@@ -184,6 +185,11 @@ class SqliteStore:
         held = self._held
         return await held.reader.run(held.questions.counts)
 
+    async def queues(self, *, now: datetime | None = None) -> list[QueueState]:
+        """Return every queue that has jobs, timers, limits or a closure, by name."""
+        held = self._held
+        return await held.reader.run(lambda c: held.questions.queues(c, clock(now)))
+
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""
         held = self._held
@@ -200,6 +206,12 @@ class SqliteStore:
         """Extend the lease of ``token``; False when it was swept."""
         held = self._held
         return await held.writer.run(lambda c: held.members.renew(c, token, ttl, clock(now)))
+
+    async def members(self) -> list[tuple[Member, datetime]]:
+        """Return every registered process with the end of its lease, by name."""
+        held = self._held
+        rows = await held.reader.run(held.members.members)
+        return [(member, moment(until)) for member, until in rows]
 
     async def leave(self, token: int) -> None:
         """Forget a process; what it still leases is stalled from now on."""

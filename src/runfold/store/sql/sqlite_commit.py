@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, delete, insert, select, tuple_
 
-from runfold.ports import Batch, Committed, Item, Job, Outcome, Refusal
+from runfold.ports import Batch, Claim, Committed, Item, Job, Outcome, Refusal, Served
 from runfold.store.sql.schema import BATCHES, EVENTS
 from runfold.store.sql.sqlite_claim import claim
 from runfold.store.sql.sqlite_guards import facts, refusals
@@ -82,11 +82,8 @@ def commit(connection: sqlite3.Connection, log: LogSettings, batch: Batch) -> Co
         ts = max(now, last_ts)
         writing = Writing(connection, log.log, last=last, ts=ts, blob_min=log.blob_min)
         outcomes = _items(connection, log.log, batch.items, writing, now)
-        jobs: list[Job] = []
-        if batch.claims:
-            writing.flush()
-            for asked in batch.claims:
-                jobs += claim(connection, log.log, asked, writing)
+        writing.settle()
+        jobs, served = _claims(connection, log.log, batch.claims, writing)
         writing.flush()
         first = last + 1 if writing.position > last else 0
         refused = _refused(outcomes)
@@ -95,7 +92,20 @@ def commit(connection: sqlite3.Connection, log: LogSettings, batch: Batch) -> Co
         if not batch.number % BATCHES_PER_SWEEP:
             forgotten = (log.log, log.log, now - BATCHES_KEPT_MICROS, 2 * BATCHES_PER_SWEEP)
             connection.execute(_FORGET, forgotten)
-        return Committed(outcomes, jobs, moment(ts), first)
+        return Committed(outcomes, jobs, moment(ts), first, served=served)
+
+
+def _claims(
+    connection: sqlite3.Connection, log: int, claims: Sequence[Claim], writing: Writing
+) -> tuple[list[Job], list[Served]]:
+    first = writing.position + 1
+    jobs: list[Job] = []
+    answers: list[Served] = []
+    for asked in claims:
+        found, served = claim(connection, log, asked, writing, first)
+        jobs += found
+        answers.append(served)
+    return jobs, answers
 
 
 def _items(

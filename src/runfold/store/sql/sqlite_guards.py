@@ -54,7 +54,10 @@ _LEADER = prepared(
     "log", "role",
 )  # fmt: skip
 _LEASES = prepared(
-    select(JOBS.c.id, JOBS.c.member, MEMBERS.c.token)
+    select(
+        JOBS.c.id, JOBS.c.member, MEMBERS.c.token, JOBS.c.queue, JOBS.c.limits, JOBS.c.priority,
+        JOBS.c.key,
+    )
     .select_from(_jobs)
     .join(JOBS, and_(JOBS.c.log_id == _LOG, JOBS.c.id == _jobs.c.value))
     .outerjoin(
@@ -71,6 +74,7 @@ _DUE = prepared(
     select(
         TIMERS.c.id, TIMERS.c.kind, TIMERS.c.activation, TIMERS.c.attempt, TIMERS.c.priority,
         TIMERS.c.flow, TIMERS.c.step, TIMERS.c.queue, TIMERS.c.key, TIMERS.c.inputs,
+        TIMERS.c.limits,
     )
     .select_from(_timers)
     .join(TIMERS, and_(TIMERS.c.log_id == _LOG, TIMERS.c.id == _timers.c.value))
@@ -103,6 +107,10 @@ class Lease(NamedTuple):
     member: int | None
     alive: int | None
     """The same token while its member lives."""
+    queue: str
+    limits: str | None
+    priority: int
+    key: str | None
 
 
 @dataclass(slots=True)

@@ -64,6 +64,7 @@ _RESIGN = prepared(
     ),
     "log", "of_role", "of_token",
 )  # fmt: skip
+_MEMBERS = for_sqlite(member_queries.members())
 _CURSOR = for_sqlite(member_queries.cursor())
 _IDENTITY = prepared(select(LOGS.c.identity, LOGS.c.generation).where(LOGS.c.log_id == _LOG), "log")
 _SAVE_CURSOR = _upserts(CURSORS, "position", "saved_at", "log_id", "generation", "name", "identity")
@@ -87,6 +88,11 @@ class SqliteMembers:
         with transaction(connection):
             done = connection.execute(_RENEW, (_until(now, ttl), self._log, token))
             return done.rowcount == 1
+
+    def members(self, connection: sqlite3.Connection) -> list[tuple[Member, int]]:
+        """Return every registered process with the end of its lease, by name."""
+        rows = connection.execute(_MEMBERS.text, _MEMBERS.values(log_id=self._log)).fetchall()
+        return [(Member(*row[:3]), row[3]) for row in rows]
 
     def leave(self, connection: sqlite3.Connection, token: int) -> None:
         """Forget a process."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import and_, func, literal_column, select
 
-from runfold.ports import Due, InboxRow, Job, Name, Stalled, Stored
-from runfold.store.sql import log_queries, work_queries
+from runfold.ports import Due, InboxRow, Job, Name, QueueState, Stalled, Stored
+from runfold.store.sql import log_queries, queue_queries, work_queries
 from runfold.store.sql.compiled import Compiled, for_sqlite
 from runfold.store.sql.schema import EVENTS, STREAMS, TIMERS
 from runfold.store.sql.sqlite_values import given, listed, moment, param
@@ -67,6 +67,10 @@ _STALLED = for_sqlite(work_queries.stalled())
 _LEASED = for_sqlite(work_queries.leased())
 _HELD = for_sqlite(work_queries.held())
 _COUNTS = for_sqlite(work_queries.counts())
+_JOBS_OF = for_sqlite(queue_queries.jobs_of())
+_DELAYED_OF = for_sqlite(queue_queries.delayed_of())
+_LIMITS_OF = for_sqlite(queue_queries.limits_of())
+_CLOSURES_OF = for_sqlite(queue_queries.closures_of())
 _OPEN_TIMERS = for_sqlite(work_queries.open_timers())
 _INBOX = for_sqlite(work_queries.inbox())
 
@@ -161,6 +165,16 @@ class SqliteReader:
     def counts(self, connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
         """Return (ready, leased) by queue."""
         return {row[0]: (row[1], row[2]) for row in self._ask(connection, _COUNTS)}
+
+    def queues(self, connection: sqlite3.Connection, now: int) -> list[QueueState]:
+        """Return every queue that has jobs, timers, limits or a closure, by name."""
+        closed = self._ask(connection, _CLOSURES_OF, now=now)
+        return queue_queries.states(
+            self._ask(connection, _JOBS_OF),
+            self._ask(connection, _DELAYED_OF),
+            self._ask(connection, _LIMITS_OF),
+            [(bucket, moment(until)) for bucket, until in closed],
+        )
 
     def open_timers(self, connection: sqlite3.Connection) -> int:
         """Return how many timers are waiting."""

@@ -8,9 +8,11 @@ earlier item of the batch made, so these are sent first.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Table, delete, insert, update
+from sqlalchemy import Table, delete, insert, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runfold.flow.events import ENDS
@@ -25,7 +27,9 @@ from runfold.store.sql.schema import (
     STREAMS,
     TIMERS,
 )
-from runfold.store.sql.sqlite_guards import Facts, Head, heads
+from runfold.store.sql.sqlite_guards import Facts, Head, Lease, heads
+from runfold.store.sql.sqlite_lanes import SqliteLanes, Touched
+from runfold.store.sql.sqlite_limits import SqliteLimits, joined
 from runfold.store.sql.sqlite_values import micros, param, prepared
 
 SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
@@ -49,9 +53,9 @@ _NEW_STREAM = _inserts(STREAMS, "stream", "log_id", "id", "flow")
 _OPENED = _inserts(OPEN_RUNS, "stream", "log_id")
 _WORK = (
     "id", "stream", "log_id", "activation", "attempt", "priority", "flow", "step", "queue", "key",
-    "inputs",
+    "inputs", "limits",
 )  # fmt: skip
-_JOB = _inserts(JOBS, *_WORK, "blocked")
+_JOB = _inserts(JOBS, *_WORK, "blocked", "place")
 _TIMER = _inserts(TIMERS, "due_at", *_WORK, "kind")
 _BLOB = prepared(
     upsert(BLOBS)
@@ -70,35 +74,47 @@ _FREED, _FIRED = (
 _TAKEN_IN = prepared(
     delete(INBOX).where(INBOX.c.log_id == _LOG, INBOX.c.id == param("of")), "log", "of"
 )
-_DROPS = [
-    prepared(
-        delete(table).where(
-            table.c.log_id == _LOG,
-            table.c.stream == _STREAM,
-            table.c.step == _STEP,
-            table.c.activation == _ACTIVATION,
-        ),
-        "log", "in_stream", "of_step", "of_activation",
+_GONE = (JOBS.c.id, JOBS.c.member, JOBS.c.queue, JOBS.c.limits, JOBS.c.priority, JOBS.c.key)
+
+
+def _drops(table: Table, *answered: Any) -> str:
+    drop = delete(table).where(
+        table.c.log_id == _LOG,
+        table.c.stream == _STREAM,
+        table.c.step == _STEP,
+        table.c.activation == _ACTIVATION,
     )
-    for table in (JOBS, TIMERS)
-]  # fmt: skip
-_CLEARS = [
-    prepared(
-        delete(table).where(table.c.log_id == _LOG, table.c.stream == _STREAM), "log", "in_stream"
-    )
-    for table in (JOBS, TIMERS)
-]
+    answering = drop.returning(*answered) if answered else drop
+    return prepared(answering, "log", "in_stream", "of_step", "of_activation")
+
+
+def _clears(table: Table, *answered: Any) -> str:
+    clear = delete(table).where(table.c.log_id == _LOG, table.c.stream == _STREAM)
+    answering = clear.returning(*answered) if answered else clear
+    return prepared(answering, "log", "in_stream")
+
+
+_DROP_JOBS, _DROP_TIMERS = _drops(JOBS, *_GONE), _drops(TIMERS)
+_CLEAR_JOBS, _CLEAR_TIMERS = _clears(JOBS, *_GONE), _clears(TIMERS)
 _GATE = prepared(
     update(STREAMS)
     .where(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _STREAM)
     .values(gate=param("to")),
     "to", "log", "in_stream",
 )  # fmt: skip
-_BLOCK = prepared(
+_SHUT_OUT = prepared(
     update(JOBS)
-    .where(JOBS.c.log_id == _LOG, JOBS.c.stream == _STREAM)
-    .values(blocked=param("to")),
-    "to", "log", "in_stream",
+    .where(JOBS.c.log_id == _LOG, JOBS.c.stream == _STREAM, text("member IS NULL AND blocked <> 1"))
+    .values(blocked=text("1"))
+    .returning(*_GONE),
+    "log", "in_stream",
+)  # fmt: skip
+_LET_IN = prepared(
+    update(JOBS)
+    .where(JOBS.c.log_id == _LOG, JOBS.c.stream == _STREAM, text("member IS NULL AND blocked = 1"))
+    .values(blocked=text("CASE WHEN limits IS NULL THEN 0 ELSE 2 END"), place=param("at"))
+    .returning(*_GONE),
+    "at", "log", "in_stream",
 )  # fmt: skip
 _ORDER = (_NEW_STREAM, _OPENED, _ENDED, _BLOB, _EVENT, _FREED, _FIRED, _TAKEN_IN, _JOB, _TIMER)
 """What may follow what: a run that starts and ends in one batch is not open after it."""
@@ -116,6 +132,11 @@ class Writing:
         self._gates: dict[int, int] = {}
         self._rows: dict[str, list[tuple[object, ...]]] = {}
         self._made: set[int] = set()
+        self._limits: list[tuple[Item, Lease | None]] = []
+        self._touched: list[Touched] = []
+        self._freed: list[int] = []
+        self._place = last + 1
+        """Where stands what becomes ready by this batch's items and is older."""
 
     def know(self, heads: dict[int, Head]) -> None:
         """Remember how far streams have come."""
@@ -137,7 +158,10 @@ class Writing:
             self.append(stream, event)
         if item.events and item.events[-1].topic in ENDS:
             self._add(_ENDED, (stream, self._log))
-        self._remove(item, stream)
+        if item.limits or item.closures or item.holds is not None:
+            lease = found.leases[item.lease[0]] if item.lease is not None else None
+            self._limits.append((item, lease))
+        self._remove(item, stream, found)
         if item.gate is not None:
             self._set_gate(stream, item.gate)
         if item.timer is not None:
@@ -176,6 +200,23 @@ class Writing:
                 self._connection.executemany(statement, rows)
         self._rows, self._made = {}, set()
 
+    def settle(self) -> None:
+        """Send everything, and let limits and lanes follow."""
+        self.flush()
+        if self._limits or self._touched or self._freed:
+            lanes = SqliteLanes(self._connection, self._log)
+            limits = SqliteLimits(self._connection, self._log, self.ts)
+            limits.free(self._freed)
+            opened = [
+                bucket
+                for item, lease in self._limits
+                for bucket in settings(item, lease, limits, lanes, self._place)
+            ]
+            lanes.make_up(self._touched, self._place)
+            for bucket in opened:
+                lanes.wake(bucket, self._place)
+            self._limits, self._touched, self._freed = [], [], []
+
     def _add(self, statement: str, row: tuple[object, ...]) -> None:
         rows = self._rows.get(statement)
         if rows is None:
@@ -191,27 +232,49 @@ class Writing:
             self._add(_OPENED, (number, self._log))
         return number
 
-    def _remove(self, item: Item, stream: int) -> None:
+    def _remove(self, item: Item, stream: int, found: Facts) -> None:
         if item.frees and item.lease is not None:
-            self._add(_FREED, (self._log, item.lease[0]))
+            self._free(item.lease[0], found)
         if item.stalled is not None:
-            self._add(_FREED, (self._log, item.stalled))
+            self._free(item.stalled, found)
         self.exists(item)
         if item.clears or item.drops:
             self._flush_rows_of(stream)
         if item.clears:
-            for statement in _CLEARS:
-                self._connection.execute(statement, (self._log, stream))
+            self._gone(self._connection.execute(_CLEAR_JOBS, (self._log, stream)))
+            self._connection.execute(_CLEAR_TIMERS, (self._log, stream))
         elif item.drops:
-            dropped = [(self._log, stream, *drop) for drop in item.drops]
-            for statement in _DROPS:
-                self._connection.executemany(statement, dropped)
+            for drop in item.drops:
+                self._gone(self._connection.execute(_DROP_JOBS, (self._log, stream, *drop)))
+                self._connection.execute(_DROP_TIMERS, (self._log, stream, *drop))
+
+    def _free(self, job: int, found: Facts) -> None:
+        self._add(_FREED, (self._log, job))
+        lease = found.leases[job]
+        row = (job, lease.member, lease.queue, lease.limits, lease.priority, lease.key)
+        self._gone([row])
+
+    def _gone(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Remember what jobs that were removed, or shut out, leave to others."""
+        for job, member, queue, lane, priority, key in rows:
+            if member is not None:
+                self._freed.append(job)
+            if lane is not None:
+                self._touched.append(Touched(queue, lane, priority, key, is_gone=True))
 
     def _set_gate(self, stream: int, gate: int) -> None:
         self._flush_rows_of(stream)
         self._gates[stream] = gate
         self._connection.execute(_GATE, (gate, self._log, stream))
-        self._connection.execute(_BLOCK, (gate in SHUT, self._log, stream))
+        if gate in SHUT:
+            self._gone(self._connection.execute(_SHUT_OUT, (self._log, stream)))
+            return
+        for row in self._connection.execute(_LET_IN, (self._place, self._log, stream)):
+            self._wait(*row[2:])
+
+    def _wait(self, queue: str, lane: str | None, priority: int, key: str | None) -> None:
+        if lane is not None:
+            self._touched.append(Touched(queue, lane, priority, key, is_gone=False))
 
     def _flush_rows_of(self, stream: int) -> None:
         """Send what the batch made of ``stream`` so far, as what follows looks at all of it."""
@@ -223,18 +286,42 @@ class Writing:
         self._add(_FIRED, (self._log, timer))
         if kind in _BECOMES_JOB:
             self._made.add(stream)
-            self._add(_JOB, (job, stream, self._log, *work, self._gates[stream] in SHUT))
+            self._add_job((job, stream, self._log, *work))
 
     def _add_row(self, row: Row, number: int, stream: int) -> None:
         self._made.add(stream)
         work = (
             number, stream, self._log, row.activation, row.attempt, row.priority, row.flow,
-            row.step, row.queue, row.key, row.inputs,
+            row.step, row.queue, row.key, row.inputs, joined(row.limits),
         )  # fmt: skip
         if row.kind is None:
-            self._add(_JOB, (*work, self._gates[stream] in SHUT))
+            self._add_job(work)
             return
         due = self.ts + round((row.delay or 0) * _SECOND)
         if row.due_at is not None:
             due = micros(row.due_at)
         self._add(_TIMER, (due, *work, row.kind))
+
+    def _add_job(self, work: tuple[Any, ...]) -> None:
+        """Add a job with these columns; of a lane, it waits until the lane is looked at."""
+        priority, queue, key, lane = work[5], work[8], work[9], work[11]
+        blocked = 0 if lane is None else 2
+        if self._gates[work[1]] in SHUT:
+            blocked = 1
+        else:
+            self._wait(queue, lane, priority, key)
+        self._add(_JOB, (*work, blocked, work[0]))
+
+
+def settings(
+    item: Item, lease: Lease | None, limits: SqliteLimits, lanes: SqliteLanes, place: int
+) -> list[str]:
+    """Take over what ``item`` says about limits and closures; return what it opens."""
+    for scope, wanted in item.limits:
+        if limits.replace(scope, wanted):
+            lanes.wake_scope(scope, place)
+    for closure in item.closures:
+        limits.close(closure)
+    if item.holds is not None and lease is not None:
+        limits.hold_off(lease.queue, lease.limits, item.holds)
+    return [closure.bucket for closure in item.closures if closure.until is None]
