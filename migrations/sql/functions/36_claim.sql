@@ -40,33 +40,23 @@ BEGIN
         v_room := c_limit[n];
         v_jobs := NULL;
         v_looks := NULL;
-        SELECT
-            EXISTS (
-                SELECT FROM runfold.limits l
-                WHERE l.log_id = p_log AND l.scope = 'queue:' || c_queue[n] AND NOT l.keyed OFFSET 0
-            ) OR EXISTS (
-                SELECT FROM runfold.closures c
-                WHERE c.log_id = p_log AND c.bucket = 'queue:' || c_queue[n] OFFSET 0
-            ),
-            (
-                SELECT a.due_at FROM runfold.alarms a
-                WHERE a.log_id = p_log AND a.queue = c_queue[n] ORDER BY a.due_at LIMIT 1
-            )
-        INTO v_is_limited, v_alarm;
-        IF v_is_limited THEN
-            SELECT least(v_room, v.room) INTO v_room
-            FROM runfold.verdict_on(p_log, p_ts, c_queue[n]) v;
-        END IF;
-
-        IF v_room > 0 THEN
-            IF v_alarm <= p_ts THEN
-                PERFORM runfold.ring(p_log, p_ts, c_queue[n], p_last + 1);
-                s_moved := true;
-            END IF;
+        FOR scan IN 1 .. 2 LOOP
             -- The inner LIMIT makes each scan short; the outer one ends the walk over priorities.
             SELECT array_agg(ready.ctid), array_agg(ready.priority), array_agg(ready.place),
-                bool_or(ready.is_head)
-            INTO v_found, v_priorities, v_places, v_has_lanes
+                bool_or(ready.is_head),
+                EXISTS (
+                    SELECT FROM runfold.limits l
+                    WHERE l.log_id = p_log AND l.scope = 'queue:' || c_queue[n] AND NOT l.keyed
+                    OFFSET 0
+                ) OR EXISTS (
+                    SELECT FROM runfold.closures c
+                    WHERE c.log_id = p_log AND c.bucket = 'queue:' || c_queue[n] OFFSET 0
+                ),
+                (
+                    SELECT a.due_at FROM runfold.alarms a
+                    WHERE a.log_id = p_log AND a.queue = c_queue[n] ORDER BY a.due_at LIMIT 1
+                )
+            INTO v_found, v_priorities, v_places, v_has_lanes, v_is_limited, v_alarm
             FROM (
                 SELECT found.*
                 FROM generate_series(10, 1, -1) AS level (priority)
@@ -85,7 +75,20 @@ BEGIN
                 ) found
                 LIMIT v_room
             ) ready;
+            -- Once more if the queue as a whole has limits, or lanes are woken by their time.
+            EXIT WHEN scan = 2 OR NOT (v_is_limited OR coalesce(v_alarm <= p_ts, false));
+            IF v_is_limited THEN
+                SELECT least(v_room, v.room) INTO v_room
+                FROM runfold.verdict_on(p_log, p_ts, c_queue[n]) v;
+                EXIT WHEN v_room = 0;
+            END IF;
+            IF v_alarm <= p_ts THEN
+                PERFORM runfold.ring(p_log, p_ts, c_queue[n], p_last + 1);
+                s_moved := true;
+            END IF;
+        END LOOP;
 
+        IF v_room > 0 THEN
             IF v_has_lanes THEN
                 SELECT w.jobs, w.floors, w.looks, s_moved OR w.moved
                 INTO v_jobs, v_floors, v_looks, s_moved
