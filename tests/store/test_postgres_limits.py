@@ -13,7 +13,8 @@ from datetime import timedelta
 
 from runfold.items import Batch, Encoded, Item, Job, Stored
 from runfold.store.sql.postgres import PostgresStore
-from runfold.testing.contract_scene import at_once, claim, in_any, new, row
+from runfold.testing.contract_scene import claim, new, row
+from runfold.testing.contract_words import at_once, in_any
 from store.test_postgres_processes import kill_one
 
 PROCESSES, WORKERS, JOBS = 2, 3, 120

@@ -38,7 +38,7 @@ WHOLE_LOG = {
     "sqlite_read._JOBS_OF": "counts jobs, for people",
     "sqlite_read._DELAYED_OF": "counts timers, for people",
     "sqlite_read._LIMITS_OF": "all settings, for people",
-    "sqlite_limits._IN_USE": "the first of the primary key: one step",
+    "sqlite_lanes._IN_USE": "the first of three indexes: one step each",
     "sqlite_members._MEMBERS": "one row a process, for people",
     "sqlite_read._INBOX": "in order of the index, up to a limit",
     "sqlite_members._OVER": "one row a process",
@@ -91,8 +91,10 @@ def test_a_statement_probes(connection: sqlite3.Connection, name: str, statement
 
 def test_a_claim_walks_the_index_of_ready_jobs(connection: sqlite3.Connection) -> None:
     assert plan(connection, sqlite_claim._READY_JOBS) == [
-        "SEARCH main.jobs USING INDEX jobs_ready"
-        " (log_id=? AND queue=? AND priority=? AND (place,id)>(?,?))",
+        (
+            "SEARCH main.jobs USING INDEX jobs_ready"
+            " (log_id=? AND queue=? AND priority=? AND (place,id)>(?,?))"
+        ),
         "SEARCH main.streams USING PRIMARY KEY (log_id=? AND stream=?)",
     ]
     assert plan(connection, sqlite_claim._PRIORITY) == [

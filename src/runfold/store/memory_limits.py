@@ -120,6 +120,8 @@ class Limits:
 
     def _counting(self, row: Row) -> list[str]:
         """Return the buckets of limits that count ``row``."""
+        if not self.known:
+            return []
         buckets = (*row.limits, *(limit.id for limit in self.whole(row.queue)))
         return [bucket for bucket in buckets if limit_of(bucket) in self.known]
 

@@ -98,7 +98,8 @@ class Log:
                 self._withdraw(work, place)
             else:
                 self.limits.free(work.id, work.row)
-                self.wake(work.asked, place)
+                if self.queues.parked:
+                    self.wake(work.asked, place)
 
     def wake(self, buckets: Iterable[str], place: int) -> None:
         """Let one lane of each queue that waits for one of ``buckets`` try."""

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from runfold.testing.contract_batches import BatchContract
 from runfold.testing.contract_claims import ClaimContract
+from runfold.testing.contract_closures import ClosureContract
 from runfold.testing.contract_guards import GuardContract
 from runfold.testing.contract_lanes import LaneContract
-from runfold.testing.contract_limits import ClosureContract, LimitContract, RateContract
+from runfold.testing.contract_limits import LimitContract
 from runfold.testing.contract_log import LogContract
 from runfold.testing.contract_machine import MachineContract
 from runfold.testing.contract_members import LeaderContract, MemberContract
 from runfold.testing.contract_queues import QueueContract
+from runfold.testing.contract_rates import RateContract
 from runfold.testing.contract_readers import (
     CursorContract,
     DoorbellContract,

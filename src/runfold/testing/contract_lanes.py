@@ -6,19 +6,8 @@ from typing import Any
 
 from runfold.flow.work import Gate
 from runfold.ports import Item
-from runfold.testing.contract_scene import (
-    NEVER,
-    OTHER,
-    WORKER,
-    Contract,
-    Scene,
-    after,
-    at_once,
-    event,
-    in_any,
-    new,
-    row,
-)
+from runfold.testing.contract_scene import OTHER, WORKER, Contract, Scene, after, event, new, row
+from runfold.testing.contract_words import NEVER, at_once, in_any
 
 QUEUE, STEP = "queue:default", "step:flow/step"
 STEPS = f"{STEP}#0"

@@ -13,20 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from runfold.flow.work import Gate
-from runfold.ports import Batch, Claim, Closure, Committed, Item, Limit, Row, Served, Store
+from runfold.ports import Batch, Claim, Closure, Committed, Item, Row, Served, Store
 from runfold.testing.contract_model import Known, Model, Target
-from runfold.testing.contract_scene import (
-    NEVER,
-    OTHER,
-    WORKER,
-    Contract,
-    claim,
-    event,
-    new,
-    row,
-)
+from runfold.testing.contract_scene import OTHER, WORKER, Contract, claim, event, new
+from runfold.testing.contract_strategies import BUCKETS, LIMITS, PER, QUEUES, SCOPES, TARGETS, rows
+from runfold.testing.contract_words import NEVER
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 RUNS = settings(
     max_examples=60,
@@ -39,41 +32,6 @@ RUNS = settings(
     suppress_health_check=list(HealthCheck),
 )
 """How long the machine runs; each run has a namespace of its own."""
-PER = 10.0
-"""The window of every rate."""
-
-QUEUES = st.sampled_from(["q", "r"])
-KEYS = st.sampled_from([None, "a", "b", "c"])
-STEPS = st.sampled_from(["step", "other"])
-PRIORITIES = st.sampled_from([1, 5, 9])
-TARGETS = st.sampled_from([(("flow", "step"),), (("flow", "step"), ("flow", "other"))])
-LIMITS = [
-    Limit("queue:q#0", "concurrency", 1, None, keyed=True),
-    Limit("queue:q#1", "concurrency", 1, None, keyed=False),
-    Limit("queue:q#2", "rate", 1, PER, keyed=False),
-    Limit("queue:r#0", "rate", 1, PER, keyed=True),
-    Limit("queue:r#1", "concurrency", 1, None, keyed=False),
-    Limit("step:flow/step#0", "concurrency", 1, None, keyed=False),
-    Limit("step:flow/step#1", "rate", 1, PER, keyed=False),
-]
-SCOPES = sorted({limit.id.partition("#")[0] for limit in LIMITS})
-BUCKETS = ["queue:q", "queue:q=a", "queue:r=b", "queue:q#0=a", "step:flow/step#0"]
-
-
-@st.composite
-def rows(draw: st.DrawFn, kind: str | None = None) -> Row:
-    """Return a row as flows make them: its limits follow from its queue, step and key."""
-    queue, step, key = draw(QUEUES), draw(STEPS), draw(KEYS)
-    limits = []
-    if key is not None:
-        limits.append(f"queue:{queue}#0={key}")
-    if step == "step" and draw(st.booleans()):
-        limits += ["step:flow/step#0", "step:flow/step#1"]
-    delay = draw(st.sampled_from([1, 5])) if kind else None
-    return row(
-        kind=kind, step=step, queue=queue, key=key if limits else None, delay=delay,
-        priority=draw(PRIORITIES), limits=tuple(limits),
-    )  # fmt: skip
 
 
 class Machine(RuleBasedStateMachine):
@@ -293,7 +251,7 @@ class Machine(RuleBasedStateMachine):
         assert again.repeated or not (items or done.jobs or again.jobs)
         return done
 
-    def _run(self, awaitable: Coroutine[Any, Any, T]) -> T:
+    def _run(self, awaitable: Coroutine[Any, Any, _T]) -> _T:
         return self._runner.run(awaitable)
 
     @rule()

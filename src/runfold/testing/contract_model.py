@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from runfold.ports import Job, Limit, Row
-from runfold.testing.contract_scene import NEVER, NOON
+from runfold.testing.contract_scene import NOON
+from runfold.testing.contract_words import NEVER
 
 Target = tuple[str, str]
 

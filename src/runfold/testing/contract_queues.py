@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from runfold.flow.work import Gate
 from runfold.ports import Item, Member, QueueState
-from runfold.testing.contract_scene import (
-    NEVER,
-    NOON,
-    OTHER,
-    WORKER,
-    Contract,
-    Scene,
-    after,
-    at_once,
-    event,
-    in_any,
-    row,
-)
+from runfold.testing.contract_scene import NOON, OTHER, WORKER, Contract, Scene, after, event, row
+from runfold.testing.contract_words import NEVER, at_once, in_any
 
 QUEUE = "queue:default"
 

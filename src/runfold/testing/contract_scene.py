@@ -34,8 +34,6 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """When tests happen."""
 WORKER, OTHER = 11, 22
 """Tokens of two members."""
-NEVER = datetime.max.replace(tzinfo=UTC)
-"""The end of what is closed until somebody opens it."""
 TARGETS = (("flow", "step"), ("flow", "other"))
 """What claims ask for unless they say otherwise."""
 
@@ -75,17 +73,7 @@ def claim(limit: int = 10, token: int = WORKER, queue: str = "default", **more: 
     return Claim(queue, limit, token, more.pop("state", b'{"worker":"w"}'), **more)
 
 
-def at_once(place: str, most: int, *, keyed: bool = False) -> Limit:
-    """Return the limit ``place`` (``<scope>#<n>``) of so many leased jobs."""
-    return Limit(place, "concurrency", most, None, keyed)
-
-
-def in_any(per: float, place: str, most: int, *, keyed: bool = False) -> Limit:
-    """Return the limit ``place`` of so many starts in any ``per`` seconds."""
-    return Limit(place, "rate", most, per, keyed)
-
-
-def labels(jobs: Sequence[Job]) -> list[str | None]:
+def _labels(jobs: Sequence[Job]) -> list[str | None]:
     """Return the inputs of ``jobs``, which tests use as names."""
     return [job.inputs for job in jobs]
 
@@ -128,7 +116,7 @@ class Scene:
 
     async def take(self, limit: int = 10, **more: Any) -> list[str | None]:
         """Claim in a batch of its own and return the inputs of the jobs."""
-        return labels(await self.claim(limit, **more))
+        return _labels(await self.claim(limit, **more))
 
     async def add(self, *names: str, now: datetime = NOON, **columns: Any) -> list[int]:
         """Create a run with one job for each name, which is its input; return their numbers."""

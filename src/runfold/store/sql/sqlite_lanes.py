@@ -8,13 +8,13 @@ bucket stands ready in the queue and has not been looked at.
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, exists, func, insert, literal_column, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runfold.store.buckets import PRIORITY_MAX, asked_of
-from runfold.store.sql.schema import ALARMS, JOBS, PARKED
+from runfold.store.sql.schema import ALARMS, JOBS, LIMITS, PARKED
 from runfold.store.sql.sqlite_limits import buckets_of
 from runfold.store.sql.sqlite_values import limited, param, prepared
 
@@ -118,6 +118,17 @@ _RUNG = prepared(
 )  # fmt: skip
 
 
+_ONE: Any = literal_column("1")
+_IN_USE = prepared(
+    select(
+        exists(select(_ONE).where(LIMITS.c.log_id == _LOG)),
+        exists(select(_ONE).where(JOBS.c.log_id == _LOG, _HEADS)),
+        exists(select(_ONE).where(PARKED.c.log_id == _LOG)),
+    ),
+    "log", "log", "log",
+)  # fmt: skip
+
+
 class Touched(NamedTuple):
     """A job that came to a lane, left it, or was told to wait in it."""
 
@@ -127,6 +138,14 @@ class Touched(NamedTuple):
     key: str | None
     is_gone: bool
     """It was ready or leased, perhaps: what it might have used is for another lane."""
+
+
+def in_use(connection: sqlite3.Connection, log: int) -> bool:
+    """Return whether there is a limit, or a lane with a job that nobody leases.
+
+    Where one waits, there is a head before it, or the lane is parked.
+    """
+    return any(connection.execute(_IN_USE, (log, log, log)).fetchone())
 
 
 class SqliteLanes:

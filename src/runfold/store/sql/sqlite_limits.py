@@ -59,7 +59,6 @@ _NTH_START = prepared(
     .offset(bindparam("nth")),
     "log", "of_bucket", "after", "nth",
 )  # fmt: skip
-_IN_USE = prepared(limited(select(HOLDS.c.job).where(HOLDS.c.log_id == _LOG)), "log", "limit")
 _HOLD = prepared(
     upsert(HOLDS).values({name: param(name) for name in _HOLD_NAMES}).on_conflict_do_nothing(),
     *_HOLD_NAMES,
@@ -188,8 +187,7 @@ class SqliteLimits:
 
     def free(self, jobs: Iterable[int]) -> None:
         """Count these jobs no more."""
-        if self._connection.execute(_IN_USE, (self._log, 1)).fetchone():
-            self._connection.executemany(_FREE, [(self._log, job) for job in jobs])
+        self._connection.executemany(_FREE, [(self._log, job) for job in jobs])
 
     def hold_off(self, queue: str, limits: str | None, holds: datetime | float) -> None:
         """Close what admitted a job; what is closed for longer stays so."""

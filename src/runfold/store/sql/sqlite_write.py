@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -28,7 +29,7 @@ from runfold.store.sql.schema import (
     TIMERS,
 )
 from runfold.store.sql.sqlite_guards import Facts, Head, Lease, heads
-from runfold.store.sql.sqlite_lanes import SqliteLanes, Touched
+from runfold.store.sql.sqlite_lanes import SqliteLanes, Touched, in_use
 from runfold.store.sql.sqlite_limits import SqliteLimits, joined
 from runfold.store.sql.sqlite_values import micros, param, prepared
 
@@ -94,8 +95,10 @@ def _clears(table: Table, *answered: Any) -> str:
     return prepared(answering, "log", "in_stream")
 
 
-_DROP_JOBS, _DROP_TIMERS = _drops(JOBS, *_GONE), _drops(TIMERS)
-_CLEAR_JOBS, _CLEAR_TIMERS = _clears(JOBS, *_GONE), _clears(TIMERS)
+_DROP_JOBS = {False: _drops(JOBS), True: _drops(JOBS, *_GONE)}
+_CLEAR_JOBS = {False: _clears(JOBS), True: _clears(JOBS, *_GONE)}
+"""By whether anybody cares what is gone: an answer costs as much as the deletion."""
+_DROP_TIMERS, _CLEAR_TIMERS = _drops(TIMERS), _clears(TIMERS)
 _GATE = prepared(
     update(STREAMS)
     .where(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _STREAM)
@@ -200,6 +203,11 @@ class Writing:
                 self._connection.executemany(statement, rows)
         self._rows, self._made = {}, set()
 
+    @cached_property
+    def _is_limited(self) -> bool:
+        """Whether there is a limit, or a lane, that may follow from what is removed."""
+        return in_use(self._connection, self._log)
+
     def settle(self) -> None:
         """Send everything, and let limits and lanes follow."""
         self.flush()
@@ -241,15 +249,18 @@ class Writing:
         if item.clears or item.drops:
             self._flush_rows_of(stream)
         if item.clears:
-            self._gone(self._connection.execute(_CLEAR_JOBS, (self._log, stream)))
+            self._gone(self._connection.execute(_CLEAR_JOBS[self._is_limited], (self._log, stream)))
             self._connection.execute(_CLEAR_TIMERS, (self._log, stream))
         elif item.drops:
             for drop in item.drops:
-                self._gone(self._connection.execute(_DROP_JOBS, (self._log, stream, *drop)))
+                drop_jobs = _DROP_JOBS[self._is_limited]
+                self._gone(self._connection.execute(drop_jobs, (self._log, stream, *drop)))
                 self._connection.execute(_DROP_TIMERS, (self._log, stream, *drop))
 
     def _free(self, job: int, found: Facts) -> None:
         self._add(_FREED, (self._log, job))
+        if not self._is_limited:
+            return
         lease = found.leases[job]
         row = (job, lease.member, lease.queue, lease.limits, lease.priority, lease.key)
         self._gone([row])
