@@ -10,16 +10,32 @@ from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from runfold.flow.work import Gate
-from runfold.ports import Batch, Claim, Closure, Committed, Item, Row, Served, Store
+from runfold.ports import Batch, Claim, Closure, Committed, Item, Limit, Row, Served, Store
 from runfold.testing.contract_model import Known, Model, Target
 from runfold.testing.contract_scene import OTHER, WORKER, Contract, claim, event, new
-from runfold.testing.contract_strategies import BUCKETS, LIMITS, PER, QUEUES, SCOPES, TARGETS, rows
+from runfold.testing.contract_strategies import (
+    BUCKETS,
+    PER,
+    QUEUES,
+    SCOPES,
+    TARGETS,
+    rows,
+    settings_of,
+)
 from runfold.testing.contract_words import NEVER
 
 _T = TypeVar("_T")
+EVERY = (("flow", "step"), ("flow", "other"))
+"""The targets of a worker that serves everything."""
 
 RUNS = settings(
     max_examples=60,
@@ -46,20 +62,22 @@ class Machine(RuleBasedStateMachine):
 
     # --- what is recorded
 
-    @rule(made=st.lists(rows(), min_size=1, max_size=4))
-    def start(self, made: list[Row]) -> None:
-        """Start a run with jobs."""
-        self._start(made, gate=None)
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        """Set limits for everything, or for some."""
+        for scope in SCOPES:
+            self._limit(scope, data.draw(settings_of(scope)))
 
-    @rule(made=rows())
-    def start_paused(self, made: Row) -> None:
-        """Start a run with a job that cannot be claimed."""
-        self._start([made], gate=Gate.PAUSED)
+    @rule(each=st.lists(st.lists(rows(), min_size=1, max_size=2), min_size=3, max_size=6))
+    def start(self, each: list[list[Row]]) -> None:
+        """Start some runs with jobs."""
+        for made in each:
+            self._start(made, gate=None)
 
-    @rule(made=rows(kind="start"))
-    def start_later(self, made: Row) -> None:
-        """Start a run with a timer."""
-        self._start([made], gate=None)
+    @rule(made=st.one_of(rows(), rows(kind="start")))
+    def start_late(self, made: Row) -> None:
+        """Start a run with a job that cannot be claimed, or with a timer."""
+        self._start([made], gate=Gate.PAUSED if made.kind is None else None)
 
     @precondition(lambda self: self._due())
     @rule(data=st.data())
@@ -73,10 +91,25 @@ class Machine(RuleBasedStateMachine):
         self._model.jobs[job.id] = job
 
     @precondition(lambda self: self._model.leased())
-    @rule(data=st.data(), seconds=st.sampled_from([None, 3.0, 20.0]))
-    def finish(self, data: st.DataObject, seconds: float | None) -> None:
-        """Complete a leased job; with ``seconds``, it was told to wait."""
-        job = data.draw(st.sampled_from(self._model.leased()))
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        """Complete a leased job."""
+        self._finish(data.draw(st.sampled_from(self._model.leased())), None)
+
+    @precondition(lambda self: self._model.leased())
+    @rule()
+    def finish_all(self) -> None:
+        """Complete every leased job."""
+        for job in self._model.leased():
+            self._finish(job, None)
+
+    @precondition(lambda self: self._model.leased())
+    @rule(data=st.data(), seconds=st.sampled_from([3.0, 20.0]))
+    def hold_off(self, data: st.DataObject, seconds: float) -> None:
+        """Complete a leased job that was told to wait."""
+        self._finish(data.draw(st.sampled_from(self._model.leased())), seconds)
+
+    def _finish(self, job: Known, seconds: float | None) -> None:
         assert job.holder is not None
         lease = job.id, job.holder
         self._commit([Item([event()], job.stream, lease=lease, frees=True, holds=seconds)])
@@ -124,9 +157,9 @@ class Machine(RuleBasedStateMachine):
     @rule(scope=st.sampled_from(SCOPES), data=st.data())
     def limit(self, scope: str, data: st.DataObject) -> None:
         """Set, change or take away the limits of a scope."""
-        possible = [limit for limit in LIMITS if limit.id.startswith(f"{scope}#")]
-        chosen = data.draw(st.lists(st.sampled_from(possible), unique=True))
-        limits = tuple(limit._replace(max=data.draw(st.integers(1, 3))) for limit in sorted(chosen))
+        self._limit(scope, data.draw(settings_of(scope)))
+
+    def _limit(self, scope: str, limits: tuple[Limit, ...]) -> None:
         self._commit([self._settings(limits=[(scope, limits)])])
         self._model.limits[scope] = limits
 
@@ -154,7 +187,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         queue=QUEUES,
-        limit=st.integers(0, 4),
+        limit=st.sampled_from([3, 1, 2, 9, 0]),
         known=TARGETS,
         token=st.sampled_from([WORKER, OTHER]),
         from_floors=st.booleans(),
@@ -163,6 +196,17 @@ class Machine(RuleBasedStateMachine):
         self, queue: str, limit: int, known: Sequence[Target], token: int, from_floors: bool
     ) -> None:
         """Claim, from where the last claim of this worker ended or from the beginning."""
+        self._claim(queue, limit, known, token, from_floors)
+
+    @rule(token=st.sampled_from([WORKER, OTHER]))
+    def poll(self, token: int) -> None:
+        """Claim as a worker does that serves everything."""
+        for queue in ("q", "r"):
+            self._claim(queue, 9, EVERY, token, from_floors=True)
+
+    def _claim(
+        self, queue: str, limit: int, known: Sequence[Target], token: int, from_floors: bool
+    ) -> None:
         place = (token, queue, known)
         floors = self._floors.get(place, ()) if from_floors else ()
         asked = claim(limit, token, queue, targets=known, floors=floors)
@@ -202,9 +246,8 @@ class Machine(RuleBasedStateMachine):
         self._commit([settings_of_all, *gates, *frees])
         waiting = {job.id for job in model.jobs.values() if job.holder is None}
         served: set[int] = set()
-        for queue in ("q", "r") * 20:
-            every = (("flow", "step"), ("flow", "other"))
-            done = self._commit([], [claim(10, WORKER, queue, targets=every)])
+        for queue in ("q", "r"):
+            done = self._commit([], [claim(1000, WORKER, queue, targets=EVERY)])
             served |= {job.id for job in done.jobs}
         assert served == waiting
         self._run(self._store.close())
@@ -241,14 +284,15 @@ class Machine(RuleBasedStateMachine):
         return new(f"{self._names}", flow=None, **said)
 
     def _commit(self, items: list[Item], claims: Sequence[Claim] = ()) -> Committed:
-        """Commit one batch twice, as after a lost answer, and check the listings."""
+        """Commit one batch; some of them twice, as after a lost answer."""
         self._number += 1
         batch = Batch(1, self._number, items, claims, self._model.now)
         done = self._run(self._store.commit(batch))
         assert [outcome.refusal for outcome in done.outcomes] == [None] * len(items)
-        again = self._run(self._store.commit(batch))
-        # A claim that changed nothing need not be remembered.
-        assert again.repeated or not (items or done.jobs or again.jobs)
+        if not self._number % 4:
+            again = self._run(self._store.commit(batch))
+            # A claim that changed nothing need not be remembered.
+            assert again.repeated or not (items or done.jobs or again.jobs)
         return done
 
     def _run(self, awaitable: Coroutine[Any, Any, _T]) -> _T:

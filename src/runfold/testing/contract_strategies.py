@@ -10,22 +10,34 @@ from runfold.testing.contract_scene import row
 PER = 10.0
 """The window of every rate."""
 
-QUEUES = st.sampled_from(["q", "r"])
-KEYS = st.sampled_from([None, "a", "b", "c"])
-STEPS = st.sampled_from(["step", "other"])
-PRIORITIES = st.sampled_from([1, 5, 9])
-TARGETS = st.sampled_from([(("flow", "step"),), (("flow", "step"), ("flow", "other"))])
+QUEUES = st.sampled_from(["q", "q", "r"])
+STEPS = st.sampled_from(["step", "step", "other"])
+KEYS = st.sampled_from(["a", "b", "c", None])
+PRIORITIES = st.sampled_from([5, 1, 9])
+TARGETS = st.sampled_from([(("flow", "step"), ("flow", "other")), (("flow", "step"),)])
 LIMITS = [
     Limit("queue:q#0", "concurrency", 1, None, keyed=True),
-    Limit("queue:q#1", "concurrency", 1, None, keyed=False),
-    Limit("queue:q#2", "rate", 1, PER, keyed=False),
+    Limit("queue:q#1", "concurrency", 3, None, keyed=False),
+    Limit("queue:q#2", "rate", 3, PER, keyed=False),
     Limit("queue:r#0", "rate", 1, PER, keyed=True),
-    Limit("queue:r#1", "concurrency", 1, None, keyed=False),
-    Limit("step:flow/step#0", "concurrency", 1, None, keyed=False),
-    Limit("step:flow/step#1", "rate", 1, PER, keyed=False),
+    Limit("queue:r#1", "concurrency", 3, None, keyed=False),
+    Limit("step:flow/step#0", "concurrency", 2, None, keyed=False),
+    Limit("step:flow/step#1", "rate", 2, PER, keyed=False),
 ]
+"""With the numbers that they have at first; a changed one has one less, or one more."""
 SCOPES = sorted({limit.id.partition("#")[0] for limit in LIMITS})
 BUCKETS = ["queue:q", "queue:q=a", "queue:r=b", "queue:q#0=a", "step:flow/step#0"]
+
+
+@st.composite
+def settings_of(draw: st.DrawFn, scope: str) -> tuple[Limit, ...]:
+    """Return some of the limits of ``scope``."""
+    possible = [limit for limit in LIMITS if limit.id.startswith(f"{scope}#")]
+    chosen = [limit for limit in possible if draw(st.sampled_from([True, True, False]))]
+    return tuple(
+        limit._replace(max=max(1, limit.max + draw(st.sampled_from([0, -1, 1]))))
+        for limit in chosen
+    )
 
 
 @st.composite
@@ -35,7 +47,7 @@ def rows(draw: st.DrawFn, kind: str | None = None) -> Row:
     limits = []
     if key is not None:
         limits.append(f"queue:{queue}#0={key}")
-    if step == "step" and draw(st.booleans()):
+    if step == "step":
         limits += ["step:flow/step#0", "step:flow/step#1"]
     delay = draw(st.sampled_from([1, 5])) if kind else None
     return row(
