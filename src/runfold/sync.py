@@ -13,7 +13,7 @@ from runfold.errors import RunfoldError
 if TYPE_CHECKING:
     from runfold.app import Runfold
     from runfold.client.run import Run
-    from runfold.client.views import Page
+    from runfold.client.runs import Page
     from runfold.define.target import Target
     from runfold.wire import LogEvent, RunState
 

@@ -158,8 +158,8 @@ FOREVER: dict[str, str] = {
     "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
     "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",
     "src/runfold/client/engine.py": "follows a log until the caller stops it",
-    "src/runfold/client/views.py": "reads on until a page of a listing is full",
+    "src/runfold/client/runs.py": "reads on until a page of a listing is full",
     "src/runfold/sync.py": "yields until its iterator ends",
-    "src/runfold/app.py": "waits for an idle engine as long as the caller does",
+    "src/runfold/client/watching.py": "waits for an idle engine as long as the caller does",
     "src/runfold/runtime/service.py": "runs turns until it is told to stop",
 }

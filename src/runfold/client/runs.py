@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runfold.client.catalog import Catalog
-from runfold.client.engine import Engine
+from runfold.client.session import Session
 from runfold.errors import InvalidInput
 from runfold.wire import RunState, run_state
 
@@ -40,8 +39,8 @@ class Page:
 class Runs:
     """``rf.runs``."""
 
-    def __init__(self, engine: Engine, catalog: Catalog) -> None:
-        self._engine, self._catalog = engine, catalog
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def list(
         self,
@@ -63,11 +62,13 @@ class Runs:
             raise _refused("status", f"status is {status!r}, expected one of {sorted(STATUSES)}")
         if isinstance(tags, str):
             raise _refused("tags", f"tags are {tags!r}, expected a list of strings")
-        flow = None if of is None else self._catalog.name_of(of)
+        flow = None if of is None else self._session.catalog.name_of(of)
         before = _before(cursor)
         items: list[RunState] = []
         while True:
-            streams = await self._engine.node.store.runs(flow=flow, before=before, limit=limit + 1)
+            streams = await self._session.engine.node.store.runs(
+                flow=flow, before=before, limit=limit + 1
+            )
             for stream in streams:
                 if len(items) == limit:
                     return Page(items, str(before))
@@ -81,8 +82,8 @@ class Runs:
                 return Page(items, None)
 
     async def _state(self, stream: int) -> RunState:
-        run = await self._engine.fold(stream)
-        return run_state(run, await self._engine.now())
+        run = await self._session.engine.fold(stream)
+        return run_state(run, await self._session.engine.now())
 
 
 def _before(cursor: str | None) -> int | None:
