@@ -32,6 +32,7 @@ from runfold.errors import (
     UnknownTarget,
     WaitTimeout,
 )
+from runfold.projections import Logged, Metric, Projection, Rows, Sample
 from runfold.settings import Settings
 from runfold.wire import LogEvent, RunState
 
@@ -44,13 +45,17 @@ __all__ = [
     "InvalidSettings",
     "Job",
     "LogEvent",
+    "Logged",
+    "Metric",
     "NameReused",
     "PayloadTooLarge",
     "PermanentError",
+    "Projection",
     "Queue",
     "RateLimited",
     "Retry",
     "RetryableError",
+    "Rows",
     "Run",
     "RunCancelled",
     "RunFailed",
@@ -59,6 +64,7 @@ __all__ = [
     "RunState",
     "Runfold",
     "RunfoldError",
+    "Sample",
     "SchemaOutdated",
     "Settings",
     "StoreUnavailable",

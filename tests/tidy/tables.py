@@ -15,7 +15,7 @@ LAYERS: dict[str, set[str]] = {
     "settings": {"errors"},
     "kernel": {"errors"},
     "flow": {"kernel", "errors"},
-    "projections": {"kernel", "flow", "errors"},
+    "projections": {"kernel", "flow", "errors", "ports", "wire"},
     "items": _PURE_AND_ERRORS | {"settings"},
     "ports": _PURE_AND_ERRORS | {"settings", "items"},
     "define": {"kernel", "flow", "errors", "settings"},
