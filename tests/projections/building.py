@@ -47,9 +47,7 @@ def logged(*events: Event, flow: str | None = "orders", start: int = 1) -> list[
     name = Name(b"\1" * 16, flow)
     return [
         Logged(
-            Recorded(
-                position, 1, position, NOON + timedelta(seconds=position), event, "step", 1, 1
-            ),
+            Recorded(place, 1, place, NOON + timedelta(seconds=place), event, "step", 1, 1),
             name,
             run_id_of(name),
         )
