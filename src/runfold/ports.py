@@ -33,6 +33,7 @@ __all__ = [
     "Batch",
     "Claim",
     "Clock",
+    "Closed",
     "Codec",
     "Committed",
     "Cursors",
@@ -58,6 +59,8 @@ __all__ = [
     "Stalled",
     "Store",
     "Stored",
+    "Transaction",
+    "Transactions",
 ]
 
 
@@ -66,6 +69,10 @@ class LogRewound(Exception):
 
     Whoever meets it drops what it remembers and begins again from what is there.
     """
+
+
+class Closed(Exception):
+    """A handler has committed or rolled back the transaction that its attempt was to end with."""
 
 
 class Codec(Protocol):
@@ -244,8 +251,46 @@ class Doorbell(Protocol):
         ...
 
 
+class Transaction(Protocol):
+    """A transaction of a handler's own in the engine's database; never the engine's connection.
+
+    Used by one attempt. What ends it is ``commit`` or ``rollback``; both let the connection go.
+    """
+
+    connection: Any
+    """SQLAlchemy's ``AsyncConnection``, or, ``blocking``, its ``Connection``; after ``begin``."""
+
+    async def begin(self) -> None:
+        """Connect and begin. Raises ``StoreUnavailable``."""
+        ...
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Record ``batch``, with no claims, in this transaction and commit it.
+
+        When an item is refused all of it is rolled back. Raises ``Closed`` when the handler
+        has ended the transaction itself. After any other error it is unknown what became of
+        it: an empty batch of the same number, sent to the log, fences it and says.
+        """
+        ...
+
+    async def rollback(self) -> None:
+        """Undo all of it, whatever it is doing; never raises. Again: does nothing."""
+        ...
+
+
+class Transactions(Protocol):
+    """Transactions for handlers."""
+
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Return one that has not begun; ``blocking`` for a handler in a thread.
+
+        Raises ``InvalidSettings`` where there is no database, or no driver for this kind.
+        """
+        ...
+
+
 @runtime_checkable
-class Store(EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Protocol):
+class Store(EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Transactions, Protocol):
     """Everything together, for one namespace."""
 
     identity: LogIdentity

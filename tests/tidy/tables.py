@@ -145,6 +145,8 @@ BROAD_EXCEPT: dict[str, str] = {
     # files that may catch Exception without raising it again
     "src/runfold/runtime/executor.py": "a handler of the user's may raise anything",
     "src/runfold/runtime/appender.py": "a committer that dies must fail all its waiters",
+    "src/runfold/runtime/within.py": "whatever a commit raises, its outcome must be found out",
+    "src/runfold/store/sql/transactions.py": "a rollback must not fail, whatever it undoes",
     "src/runfold/runtime/timekeeper.py": "a start that anybody wrote must not stop the clock",
     "src/runfold/runtime/worker.py": "jobs that are leased here are tried again, whatever it was",
     "src/runfold/runtime/membership.py": "a renewal that fails is tried again until the term ends",

@@ -22,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+from runfold.define.context import TransactionMisused
 from runfold.errors import InvalidInput
 from runfold.kernel.event import Draft
 from runfold.ports import Clock
@@ -71,18 +72,34 @@ class Executor:
         if task.aborted:
             return []
         attempt = Attempt(task, self._spawn, asyncio.get_running_loop())
-        started = self._monotonic()
+        try:
+            return await self._ended(attempt)
+        finally:
+            await attempt.transaction.undo()  # Unless it was handed over.
+
+    async def _ended(self, attempt: Attempt) -> list[Draft]:
+        task, started = attempt.task, self._monotonic()
         if task.timeout is None and task.handler.kind == "async":
             is_done, value = await self._inline(attempt)
         else:
             is_done, value = await self._beside(attempt)
         duration = (self._monotonic() - started) * 1000
         attempt.ended = attempt.ended or "it has returned"
-        await attempt.flush()
         if task.grip.aborted is not None:
+            await attempt.transaction.undo()
+            await attempt.flush()
             return []
         if attempt.fault is not None:
-            return errored(attempt, raised(attempt.fault, refused=True), duration)
+            is_done, value = False, raised(attempt.fault, refused=True)
+        if is_done and attempt.transaction.state in ("open", "ready"):
+            try:
+                task.grip.transaction = attempt.transaction.hand_over()
+            except TransactionMisused as error:
+                is_done, value = False, raised(error)
+            else:
+                return [*attempt.held(), *completed(attempt, value, duration)]
+        await attempt.transaction.undo()
+        await attempt.flush()
         return (completed if is_done else errored)(attempt, value, duration)
 
     # An async handler without a timeout: no task of its own.

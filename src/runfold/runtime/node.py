@@ -26,6 +26,7 @@ from runfold.runtime.runs import Runs
 from runfold.runtime.starter import Starter
 from runfold.runtime.tail import Tail
 from runfold.runtime.timekeeper import Timekeeper
+from runfold.runtime.within import Within
 from runfold.runtime.worker import Worker
 from runfold.settings import Settings, seconds
 
@@ -132,12 +133,13 @@ class Node:
         )
         self.preparation = Preparation(
             self.store, self.codec, self.definitions, facts, self.executor, self.appender,
-            handlers=work.handlers, deps=work.deps,
+            handlers=work.handlers, transactions=self.store, deps=work.deps,
         )  # fmt: skip
         self.worker = Worker(
             self.store, self.appender, self.preparation, self.membership, self.codec, self.clock,
             slots=work.slots, targets=sorted(work.handlers), spawn=self.service.spawn,
             check_every=seconds(self.settings.poll_max), dispatcher=self.dispatcher,
+            within=Within(self.appender, self.clock, self.ids.token, self.poke),
         )  # fmt: skip
         self.appender.worker = self.membership.member.name
         self.membership.on_lost = partial(

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runfold.errors import InvalidInput
+from runfold.errors import InvalidInput, InvalidSettings
 from runfold.ports import (
     Batch,
     Clock,
@@ -23,6 +23,7 @@ from runfold.ports import (
     Name,
     Stalled,
     Stored,
+    Transaction,
 )
 from runfold.settings import Settings
 from runfold.store.memory_commit import commit, leased_job
@@ -304,6 +305,14 @@ class MemoryStore:
                 "this memory store; a database's connection needs a store on that database"
             )
         connection.at_end(lambda: self._log.enter(rows))
+
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Raise ``InvalidSettings``: there is no database that a handler could write to."""
+        del blocking
+        raise InvalidSettings(
+            "ctx.transaction() needs a database, and memory:// is none; use SQLite or "
+            "PostgreSQL, or stub the step in tests"
+        )
 
     async def ring(self) -> None:
         """Wake every listener of this log."""

@@ -26,6 +26,7 @@ from runfold.ports import (
     Renewer,
     Stalled,
     Stored,
+    Transaction,
 )
 from runfold.settings import Settings, seconds
 from runfold.store.sql.sqlite_checkpoint import Checkpoints
@@ -35,6 +36,7 @@ from runfold.store.sql.sqlite_lane import Lane
 from runfold.store.sql.sqlite_members import SqliteMembers
 from runfold.store.sql.sqlite_open import connect, path_of, prepare
 from runfold.store.sql.sqlite_read import SqliteReader
+from runfold.store.sql.sqlite_transaction import SqliteTransactions
 from runfold.store.sql.sqlite_values import clock, moment
 
 POLL_SECONDS_MIN = 0.002
@@ -79,6 +81,7 @@ class SqliteStore:
         self._users = max(0, self._users - 1)
         if not self._users and self._open is not None:
             last, self._open = self._open, None
+            await last.transactions.close()
             await asyncio.to_thread(last.close)
 
     async def now(self) -> datetime:
@@ -246,6 +249,10 @@ class SqliteStore:
         """Write (run id, body) rows through a caller's connection, in its transaction."""
         return enlist(connection, self.path, self.identity.log_id, rows)
 
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Return a transaction for a handler."""
+        return self._held.transactions.transaction(blocking=blocking)
+
     async def ring(self) -> None:
         """Do nothing: other processes see the file change."""
 
@@ -279,6 +286,7 @@ class _Open:
         self.questions, self.members = SqliteReader(log), SqliteMembers(log)
         self.writer = Lane(connect(path, settings), str(path))
         self.reader = Lane(connect(path, settings), str(path))
+        self.transactions = SqliteTransactions(path, settings, self.log)
         self.checkpoints = Checkpoints(path, lambda: connect(path, settings))
 
     def close(self) -> None:
