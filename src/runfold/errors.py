@@ -52,6 +52,12 @@ class RunFinished(RunfoldError):
     code, status = "RUN_FINISHED", 409
 
 
+class Unforkable(RunfoldError):
+    """No run can begin from there; nothing was recorded, and the message says where one can."""
+
+    code, status = "UNFORKABLE", 409
+
+
 class RunFailed(RunfoldError):
     """The run whose result was asked for failed: ``run_id``, ``step``, ``error``."""
 
