@@ -29,6 +29,7 @@ from runfold.errors import (
     RunNotFound,
     SchemaOutdated,
     StoreUnavailable,
+    Unforkable,
     UnknownTarget,
     WaitTimeout,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "StoreUnavailable",
     "SyncContext",
     "Topic",
+    "Unforkable",
     "UnknownTarget",
     "WaitTimeout",
     "after",

@@ -157,7 +157,7 @@ class Runfold(Starting, Watching):
             self._force = None
             stack.push_async_callback(self._stop, node)
             await node.start()
-            self._session.attach(Engine(node))
+            self._session.attach(Engine(node, input_of=self._catalog.input_of))
             self._catalog.forget_recorded()
             self.sync.entered_on(asyncio.get_running_loop())
             deps = None

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from runfold.errors import RunfoldError
@@ -226,6 +227,18 @@ class SyncRun(Generic[Out]):
     def resume(self) -> None:
         """As ``Run.resume``."""
         self._sync.call(self._run.resume())
+
+    def restart(self, **options: Any) -> SyncRun[Out]:
+        """As ``Run.restart``."""
+        return SyncRun(self._sync, self._sync.call(self._run.restart(**options)))
+
+    def retry(self, **options: Any) -> SyncRun[Out]:
+        """As ``Run.retry``."""
+        return SyncRun(self._sync, self._sync.call(self._run.retry(**options)))
+
+    def fork(self, *, at: int | datetime, **options: Any) -> SyncRun[Out]:
+        """As ``Run.fork``."""
+        return SyncRun(self._sync, self._sync.call(self._run.fork(at=at, **options)))
 
     def events(self, **filters: Any) -> Iterator[LogEvent]:
         """As ``Run.events``."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from runfold.define.values import ANY, Value
 from runfold.errors import RunNotFound, StoreUnavailable
 from runfold.flow.events import ENDS, FlowStart
 from runfold.flow.run import Run as Folded
@@ -28,8 +29,10 @@ PATIENCE = 30.0
 class Engine:
     """Reads, requests and waits; decides nothing."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, input_of: Callable[[str], Value] = lambda _: ANY) -> None:
         self.node = node
+        self.input_of = input_of
+        """How the input of runs of a flow or job is written, by its name."""
         self._names: dict[int, Name] = {}
 
     async def submit(self, drafts: Sequence[Draft], **item: Any) -> Outcome:
@@ -128,6 +131,18 @@ class Engine:
                 if not follow:
                     return
                 await node.bell.wait(seen, SAFETY)
+
+    async def sized(
+        self, stream: int, *, upto: int | None = None
+    ) -> AsyncIterator[tuple[Recorded, int]]:
+        """Yield the events of a run as recorded so far, each with its size as stored."""
+        version, is_more = 0, True
+        while is_more:
+            rows = await self.node.store.read_stream(stream, after=version, limit=PAGE, upto=upto)
+            is_more = len(rows) == PAGE
+            for row in rows:
+                version = row.version
+                yield decode(self.node.codec, row), len(row.state)
 
     async def events(
         self, *, after: int | None = None, follow: bool = False, types: Sequence[str] = ()

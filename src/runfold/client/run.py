@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from runfold.client.run_watch import Followed
+from runfold.client.travel import Travelling
 from runfold.define.values import Value
 from runfold.errors import RunCancelled, RunFailed
 from runfold.flow.events import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Run(Followed, Generic[Out_co]):
+class Run(Followed, Travelling, Generic[Out_co]):
     """One run: its id, what it is doing, its result, and what may be asked of it."""
 
     def __init__(
@@ -81,6 +82,11 @@ class Run(Followed, Generic[Out_co]):
     async def resume(self) -> None:
         """Let a paused run go on. Raises ``RunFinished``."""
         await self._request(FlowResumed(), ACCEPTING, Gate.OPEN)
+
+    def _sibling(self, id: bytes, stream: int) -> Self:
+        return type(self)(
+            self._engine, id, flow=self._flow, stream=stream, result=self._value, fresh=True
+        )
 
     async def _end(self, timeout: float | None) -> Recorded:
         try:
