@@ -28,7 +28,8 @@ LAYERS: dict[str, set[str]] = {
     "cli": _INWARD | {"runtime", "client", "wire", "app", "demo", "facade"},
     "demo": {"app", "facade"},
     "contrib": _INWARD | {"runtime", "store", "app", "facade"},
-    "testing": _INWARD | {"define", "runtime", "client", "wire", "store", "app", "facade"},
+    "testing": _INWARD
+    | {"define", "runtime", "client", "wire", "store", "system", "app", "facade"},
     "sync": _INWARD | {"define", "client", "wire", "app"},
     "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store", "sync"},
     "facade": _INWARD | {"define", "client", "wire", "app"},
@@ -143,6 +144,8 @@ CREATE_TASK: dict[str, str] = {
 
 BROAD_EXCEPT: dict[str, str] = {
     # files that may catch Exception without raising it again
+    "src/runfold/testing/simulation/lockstep.py": "what a handler raises goes into its future",
+    "src/runfold/testing/simulation/stage.py": "what happens on the stage is raised off it",
     "src/runfold/runtime/executor.py": "a handler of the user's may raise anything",
     "src/runfold/runtime/appender.py": "a committer that dies must fail all its waiters",
     "src/runfold/runtime/within.py": "whatever a commit raises, its outcome must be found out",
@@ -156,6 +159,7 @@ BROAD_EXCEPT: dict[str, str] = {
 
 FOREVER: dict[str, str] = {
     # files that may loop without a bound
+    "src/runfold/testing/simulation/store.py": "hears its doorbell as long as its process lives",
     "src/runfold/runtime/appender.py": "sends a batch until the store has answered",
     "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
     "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",

@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from runfold.define.context import TransactionMisused
 from runfold.errors import InvalidInput
@@ -34,8 +34,17 @@ from runfold.runtime.executor_endings import Raised, completed, errored, raised,
 from runfold.runtime.process import Processes
 from runfold.runtime.task import Task
 
+T = TypeVar("T")
 Outcome = tuple[bool, Any]
 """(True, plain result), or (False, ``Raised``)."""
+
+
+class Pool(Protocol):
+    """Where sync handlers run."""
+
+    def submit(self, call: Callable[..., T], /, *args: Any) -> Future[T]:
+        """Have ``call`` run beside the loop; return the future of its result."""
+        ...
 
 
 class _Run(NamedTuple):
@@ -168,7 +177,8 @@ class Executor:
         attempt.thread = True
         begin_soon = partial(attempt.loop.call_soon_threadsafe, begin)
         if attempt.task.handler.kind == "thread":
-            pool, stop = self._thread_pool(), None
+            pool: Pool = self._thread_pool()
+            stop = None
             work: Callable[[], Outcome] = partial(_called, attempt, begin_soon)
         else:
             processes = self._process_pool()
@@ -180,7 +190,7 @@ class Executor:
         future.add_done_callback(lambda _: _soon(attempt.loop, _resolve, gone))
         return _Run(gone, future.result, stop or future.cancel)
 
-    def _thread_pool(self) -> ThreadPoolExecutor:
+    def _thread_pool(self) -> Pool:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._thread_count, "runfold")
         return self._threads

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from runfold.errors import StoreUnavailable
@@ -35,9 +36,11 @@ class Service:
         self._stopping = False
         self.on_rewound: Callable[[], None] | None = None
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
+    ) -> asyncio.Task[Any]:
         """Start a task; an exception in it is logged, the service goes on."""
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = asyncio.get_running_loop().create_task(coroutine, context=context)
         self._tasks[task] = None
         task.add_done_callback(self._done)
         return task
