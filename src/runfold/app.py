@@ -172,8 +172,10 @@ class Runfold(Starting, Watching):
             yield
 
     async def _stop(self, node: Node) -> None:
-        if self._session.detach():
+        engine = self._session.detach()
+        if engine is not None:
             await node.stop(drain=seconds(self.settings.drain), force=self._force)
+            engine.close()
 
     async def health(self) -> dict[str, str]:
         """Return one line per store; raises ``StoreUnavailable``."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from runfold.errors import RunfoldError
+from runfold.errors import InvalidInput, RunfoldError
 
 if TYPE_CHECKING:
     from runfold.app import Runfold
+    from runfold.client.reports import Chunk, Progress
     from runfold.client.run import Run
     from runfold.client.runs import Page
     from runfold.define.target import Target
@@ -109,6 +110,37 @@ class SyncRunfold:
 
         return self.iterate(self.call(opened()))
 
+    def listen(
+        self,
+        callback: Callable[[LogEvent], Any],
+        *,
+        run: SyncRun[Any] | None = None,
+        **filters: Any,
+    ) -> Callable[[], None]:
+        """As ``Runfold.listen``; ``callback`` is called in a thread, where it may block."""
+        if not callable(callback):
+            raise InvalidInput(f"callback is {callback!r}, expected a function")
+
+        is_stopped = threading.Event()
+
+        async def called(event: LogEvent) -> None:
+            if not is_stopped.is_set():
+                await asyncio.to_thread(callback, event)
+
+        async def listening() -> tuple[asyncio.AbstractEventLoop, Callable[[], None]]:
+            watched = run.unblocking if isinstance(run, SyncRun) else run
+            stop = self._app.listen(called, run=watched, **filters)
+            return asyncio.get_running_loop(), stop
+
+        loop, stop = self.call(listening())
+
+        def stopped() -> None:
+            is_stopped.set()
+            with suppress(RuntimeError):  # The loop is closed, and the listener ended with it.
+                loop.call_soon_threadsafe(stop)
+
+        return stopped
+
     def run_until_idle(self) -> None:
         """As ``Runfold.run_until_idle``."""
         self.call(self._app.run_until_idle())
@@ -199,6 +231,8 @@ class SyncRun(Generic[Out]):
 
     def __init__(self, sync: SyncRunfold, run: Run[Out]) -> None:
         self._sync, self._run = sync, run
+        self.unblocking = run
+        """The same run, with calls that are awaited."""
         self.id: str = run.id
 
     def __repr__(self) -> str:
@@ -243,3 +277,15 @@ class SyncRun(Generic[Out]):
     def events(self, **filters: Any) -> Iterator[LogEvent]:
         """As ``Run.events``."""
         return self._sync.iterate(self._run.events(**filters))
+
+    def progress(self) -> Iterator[Progress]:
+        """As ``Run.progress``."""
+        return self._sync.iterate(self._run.progress())
+
+    def output(self, stream: str = "output") -> Iterator[Chunk]:
+        """As ``Run.output``."""
+        return self._sync.iterate(self._run.output(stream))
+
+    def sse(self, **options: Any) -> Iterator[bytes]:
+        """As ``Run.sse``."""
+        return self._sync.iterate(self._run.sse(**options))

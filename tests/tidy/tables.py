@@ -153,6 +153,7 @@ BROAD_EXCEPT: dict[str, str] = {
     "src/runfold/runtime/timekeeper.py": "a start that anybody wrote must not stop the clock",
     "src/runfold/runtime/worker.py": "jobs that are leased here are tried again, whatever it was",
     "src/runfold/runtime/membership.py": "a renewal that fails is tried again until the term ends",
+    "src/runfold/client/listen.py": "a callback of the user's may raise anything",
     "src/runfold/runtime/node.py": "leaving must succeed whatever the database says",
     "src/runfold/runtime/service.py": "a loop is restarted, with what it raised in the log",
 }
@@ -163,7 +164,7 @@ FOREVER: dict[str, str] = {
     "src/runfold/runtime/appender.py": "sends a batch until the store has answered",
     "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
     "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",
-    "src/runfold/client/engine.py": "follows a log until the caller stops it",
+    "src/runfold/client/engine.py": "waits for a run that is not recorded yet, as long as asked",
     "src/runfold/client/runs.py": "reads on until a page of a listing is full",
     "src/runfold/sync.py": "yields until its iterator ends",
     "src/runfold/client/watching.py": "waits for an idle engine as long as the caller does",

@@ -43,10 +43,10 @@ class Session:
         """Take calls from now on."""
         self._engine = engine
 
-    def detach(self) -> bool:
-        """Take no more calls; False when none were taken."""
-        was, self._engine = self._engine is not None, None
-        return was
+    def detach(self) -> Engine | None:
+        """Take no more calls; return what took them."""
+        engine, self._engine = self._engine, None
+        return engine
 
     def run(
         self, id: bytes, flow: str, stream: int, result: Value, *, fresh: bool = False

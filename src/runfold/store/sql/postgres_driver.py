@@ -127,8 +127,12 @@ class Link:
         """Close at once."""
         self._connection.terminate()
 
-    async def listen(self, channel: str, heard: Callable[[int], None]) -> None:
-        """Call ``heard`` with the backend's process id for each notification on ``channel``."""
+    async def listen(
+        self, channel: str, heard: Callable[[int], None], lost: Callable[[], None]
+    ) -> None:
+        """Call ``heard`` with the backend's process id for each notification on ``channel``, and
+        ``lost`` when the connection has ended."""
+        self._connection.add_termination_listener(lambda _connection: lost())
         await self._connection.add_listener(
             channel, lambda _connection, pid, _channel, _payload: heard(pid)
         )
