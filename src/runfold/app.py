@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from runfold.client.catalog import Catalog
 from runfold.client.engine import Engine
+from runfold.client.log import Log
 from runfold.client.runs import Runs
 from runfold.client.session import Session
 from runfold.client.starting import Starting
@@ -75,6 +76,8 @@ class Runfold(Starting, Watching):
         self._force: asyncio.Event | None = None
         self.runs = Runs(self._session)
         """Listings of runs."""
+        self.log = Log(self._session)
+        """The log as a whole: rebuild."""
         self.sync = SyncRunfold(self)
         """The same, with blocking calls."""
 

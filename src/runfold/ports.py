@@ -6,6 +6,7 @@ The values that cross it are in ``items``, and importable from here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +24,8 @@ from runfold.items import (
     Name,
     Outcome,
     Refusal,
+    Restored,
+    RestoredRun,
     Row,
     Stalled,
     Stored,
@@ -53,8 +56,12 @@ __all__ = [
     "Members",
     "Name",
     "Outcome",
+    "Rebuilding",
+    "Rebuilds",
     "Refusal",
     "Renewer",
+    "Restored",
+    "RestoredRun",
     "Row",
     "Stalled",
     "Store",
@@ -239,6 +246,42 @@ class Inbox(Protocol):
         ...
 
 
+class Rebuilding(Protocol):
+    """The working tables of one log, empty, while they are filled again from it."""
+
+    async def name(self, streams: Sequence[tuple[int, Name]], ended: Sequence[int]) -> None:
+        """Put back what these stream numbers stand for.
+
+        Those that are runs are open, unless they are among ``ended``, now or in a later call.
+        """
+        ...
+
+    async def open_runs(self, *, after: int, limit: int) -> list[int]:
+        """Return numbers above ``after`` of runs that were named and did not end, in order."""
+        ...
+
+    async def put(self, runs: Sequence[RestoredRun]) -> None:
+        """Put back gates, jobs and timers of open runs."""
+        ...
+
+    async def save_cursor(self, name: str, position: int) -> None:
+        """Put back how far a reader had come."""
+        ...
+
+
+class Rebuilds(Protocol):
+    """Everything that is derived from the log, made anew in one transaction."""
+
+    def rebuild(self, *, now: datetime | None = None) -> AbstractAsyncContextManager[Rebuilding]:
+        """Return a block that replaces every working table of this log at its end.
+
+        It holds the log's lock, so nothing is recorded meanwhile, and reads of the log go on;
+        what raises inside leaves the tables as they were. ``batches`` and the inbox stay. On
+        entering raises ``EngineRunning`` while a member is alive or leads.
+        """
+        ...
+
+
 class Doorbell(Protocol):
     """A hint that something was appended; never data, may be lost or spurious."""
 
@@ -290,7 +333,7 @@ class Transactions(Protocol):
 
 
 @runtime_checkable
-class Store(EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Transactions, Protocol):
+class Store(EventLog, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transactions, Protocol):
     """Everything together, for one namespace."""
 
     identity: LogIdentity

@@ -31,6 +31,7 @@ from runfold.flow.events import (
     StepReleased,
     StepRetry,
     StepScheduled,
+    TimerDue,
 )
 from runfold.flow.run import Entry, Run, evolve, new
 from runfold.flow.start import deadline_row
@@ -72,6 +73,8 @@ class _Copy:
         self.drafts: list[Draft] = []
         self.retries: dict[tuple[str, int], datetime] = {}
         """When retries are due that the origin had decided, by step and activation."""
+        self.made: dict[tuple[str, int], int] = {}
+        """The place of the event that made the row of a step's activation."""
         self._ts = self._first = ts
         self._versions: dict[int | None, int] = {1: 1}
         """Versions here, by those in the origin."""
@@ -99,8 +102,12 @@ class _Copy:
                 "changed; begin before that version, or keep the recorded definition"
             )
         if isinstance(event, StepRetry) and step is not None:
-            due = ts + timedelta(milliseconds=event.delay)
+            due = event.retry_at or ts + timedelta(milliseconds=event.delay)
             self.retries[step, activation or 1] = due
+            if event.delay:
+                event = event.model_copy(update={"retry_at": due})
+        if isinstance(event, StepScheduled | StepRetry | TimerDue) and step is not None:
+            self.made[step, activation or 1] = len(self.drafts)
         if isinstance(event, State):
             once = self._first
             expires_at = None if event.ttl is None else later(once, event.ttl)
@@ -152,7 +159,7 @@ def _waits_for_its_turn(act: Activation) -> bool:
 def _row(copy: _Copy, act: Activation) -> Ready:
     """Return the job of an activation that was queued at the cut, or its timer."""
     run = copy.run
-    place = act.version - 1
+    place = copy.made[act.step, act.number]
     row = job(run, act.node, place, act.step, act.number, act.attempt, plan=act.plan)
     if not act.waits:
         return row

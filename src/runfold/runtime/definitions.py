@@ -7,17 +7,12 @@ from typing import Any
 
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowDefined
+from runfold.flow.streams import definitions_id
 from runfold.kernel.event import Draft
-from runfold.kernel.ids import keyed_id
 from runfold.ports import Codec, EventLog, LogIdentity, Refusal
 from runfold.runtime.appender import Appender
 
 READ_LIMIT = 1000
-
-
-def stream_id(log_id: int, flow: str) -> bytes:
-    """Return the id of the stream that holds the definitions of ``flow``."""
-    return keyed_id(str(log_id), FlowDefined.TOPIC, flow)
 
 
 class Definitions:
@@ -65,7 +60,7 @@ class Definitions:
             where: dict[str, Any] = (
                 {"stream": stream, "version": version}
                 if stream
-                else {"id": stream_id(self._identity.log_id, definition.name)}
+                else {"id": definitions_id(self._identity.log_id, definition.name)}
             )
             outcome = await appender.submit([Draft(event)], **where)
             # Another process that served first moved the stream: look again, compare again.
@@ -73,7 +68,7 @@ class Definitions:
                 raise RuntimeError(f"definition of {definition.name!r}: {outcome.refusal!r}")
 
     async def _stream(self, flow: str) -> int:
-        id = stream_id(self._identity.log_id, flow)
+        id = definitions_id(self._identity.log_id, flow)
         return (await self._log.find([id])).get(id, 0)
 
     async def _read(self, flow: str) -> None:

@@ -8,6 +8,7 @@ it is open or not.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,7 @@ from runfold.ports import (
 from runfold.settings import Settings
 from runfold.store.memory_commit import commit, leased_job
 from runfold.store.memory_log import Database
+from runfold.store.memory_rebuild import MemoryRebuilding, rebuilding
 from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
 
 
@@ -313,6 +315,12 @@ class MemoryStore:
             "ctx.transaction() needs a database, and memory:// is none; use SQLite or "
             "PostgreSQL, or stub the step in tests"
         )
+
+    def rebuild(
+        self, *, now: datetime | None = None
+    ) -> AbstractAsyncContextManager[MemoryRebuilding]:
+        """Return a block that replaces everything derived from the log at its end."""
+        return rebuilding(self._log, self._lock, lambda: self._now(now))
 
     async def ring(self) -> None:
         """Wake every listener of this log."""

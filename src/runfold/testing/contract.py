@@ -24,6 +24,7 @@ from runfold.testing.contract_readers import (
     InboxContract,
     NamespaceContract,
 )
+from runfold.testing.contract_rebuild import RebuildContract
 from runfold.testing.contract_rows import RowContract, TimerContract
 
 __all__ = ["StoreContract"]
@@ -35,6 +36,7 @@ class StoreContract(
     BatchContract,
     RowContract,
     TimerContract,
+    RebuildContract,
     ClaimContract,
     MemberContract,
     LeaderContract,

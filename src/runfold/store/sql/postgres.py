@@ -6,6 +6,9 @@ listens. None of them keeps state in its session, and each is made again when it
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+
 from runfold.errors import StoreUnavailable
 from runfold.ports import LogIdentity, Transaction
 from runfold.settings import Settings
@@ -13,9 +16,11 @@ from runfold.store.sql.postgres_doorbell import PostgresDoorbell
 from runfold.store.sql.postgres_driver import LOST, connect, parse_address
 from runfold.store.sql.postgres_line import Line, Lines, Memory
 from runfold.store.sql.postgres_log import PostgresLog
+from runfold.store.sql.postgres_rebuild import rebuilding
 from runfold.store.sql.postgres_setup import open_log, prepare
 from runfold.store.sql.postgres_transaction import PostgresTransactions
 from runfold.store.sql.postgres_work import PostgresWork
+from runfold.store.sql.rebuilding import SqlRebuilding
 
 READERS = 4
 """How many connections one process reads through."""
@@ -103,6 +108,10 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         version, head = await self._readers.call(lambda link: link.row(_HEALTH, [log_id]))
         place = self._address.place
         return f"postgresql {version} at {place}: log {log_id}, {head or 0} events"
+
+    def rebuild(self, *, now: datetime | None = None) -> AbstractAsyncContextManager[SqlRebuilding]:
+        """Return a block that replaces everything derived from the log at its end."""
+        return rebuilding(self._address, self.identity, now)
 
     def _reset(self) -> None:
         self._memory = Memory()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ from runfold.ports import (
     Transaction,
 )
 from runfold.settings import Settings, seconds
+from runfold.store.sql.rebuilding import SqlRebuilding
 from runfold.store.sql.sqlite_checkpoint import Checkpoints
 from runfold.store.sql.sqlite_commit import LogSettings, commit
 from runfold.store.sql.sqlite_inbox import enlist
@@ -36,6 +38,7 @@ from runfold.store.sql.sqlite_lane import Lane
 from runfold.store.sql.sqlite_members import SqliteMembers
 from runfold.store.sql.sqlite_open import connect, path_of, prepare
 from runfold.store.sql.sqlite_read import SqliteReader
+from runfold.store.sql.sqlite_rebuild import rebuilding
 from runfold.store.sql.sqlite_transaction import SqliteTransactions
 from runfold.store.sql.sqlite_values import clock, moment
 
@@ -253,6 +256,10 @@ class SqliteStore:
         """Return a transaction for a handler."""
         return self._held.transactions.transaction(blocking=blocking)
 
+    def rebuild(self, *, now: datetime | None = None) -> AbstractAsyncContextManager[SqlRebuilding]:
+        """Return a block that replaces everything derived from the log at its end."""
+        return rebuilding(self._held.path, self.settings, self.identity, now)
+
     async def ring(self) -> None:
         """Do nothing: other processes see the file change."""
 
@@ -282,6 +289,7 @@ class _Open:
 
     def __init__(self, store: SqliteStore) -> None:
         path, settings, log = store.path, store.settings, store.identity.log_id
+        self.path = path
         self.log = LogSettings(log, settings.blob_min)
         self.questions, self.members = SqliteReader(log), SqliteMembers(log)
         self.writer = Lane(connect(path, settings), str(path))
