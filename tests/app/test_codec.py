@@ -41,8 +41,7 @@ def test_a_log_can_be_compressed_and_encrypted(url: str) -> None:
                 one
                 for one in stored
                 if b"lassified" in one.state
-                or one.state.startswith(b'{"')
-                and one.state.endswith(b"}")
+                or (one.state.startswith(b'{"') and one.state.endswith(b"}"))
             ]
         async with rf.connect():
             assert (await (await rf.get(run.id)).state()).input == "classified"
