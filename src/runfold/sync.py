@@ -219,11 +219,15 @@ class SyncRuns:
 
     def list(self, of: Any = None, **filters: Any) -> Page:
         """As ``Runfold.runs.list``."""
+        return self._sync.call(self._app.runs.list(of, **filters))
 
-        async def listed() -> Page:
-            return await self._app.runs.list(of, **filters)
+    def count(self, of: Any = None, **filters: Any) -> int:
+        """As ``Runfold.runs.count``."""
+        return self._sync.call(self._app.runs.count(of, **filters))
 
-        return self._sync.call(listed())
+    def cancel(self, of: Any = None, **group: Any) -> int:
+        """As ``Runfold.runs.cancel``."""
+        return self._sync.call(self._app.runs.cancel(of, **group))
 
 
 class SyncRun(Generic[Out]):

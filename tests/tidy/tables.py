@@ -165,7 +165,6 @@ FOREVER: dict[str, str] = {
     "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
     "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",
     "src/runfold/client/engine.py": "waits for a run that is not recorded yet, as long as asked",
-    "src/runfold/client/runs.py": "reads on until a page of a listing is full",
     "src/runfold/sync.py": "yields until its iterator ends",
     "src/runfold/client/watching.py": "waits for an idle engine as long as the caller does",
     "src/runfold/runtime/service.py": "runs turns until it is told to stop",

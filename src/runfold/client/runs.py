@@ -1,31 +1,28 @@
-"""Listings of runs, folded from the log as they are asked for."""
+"""``rf.runs``: runs by what is true of them, listed, counted and cancelled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from runfold.client.session import Session
-from runfold.errors import InvalidInput
-from runfold.wire import RunState, run_state
-
-LIMIT_MAX = 1000
-CURSOR_DIGITS_MAX = 18
-"""The longest cursor that was ever given out: a number of 63 bits."""
-STATUSES = frozenset(
-    [
-        "scheduled",
-        "running",
-        "awaiting",
-        "paused",
-        "cancelling",
-        "failing",
-        "completed",
-        "failed",
-        "cancelled",
-    ]
+from runfold.client.filters import refused
+from runfold.client.finder import Finder
+from runfold.client.run_query import (
+    ORDERS,
+    RunQuery,
+    checked_cursor,
+    checked_limit,
+    run_query,
 )
+from runfold.client.session import Session
+from runfold.flow.events import FlowCancelRequested
+from runfold.flow.work import ACCEPTING, Gate
+from runfold.kernel.event import Draft
+from runfold.wire import RunState
+
+Status = str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,59 +37,92 @@ class Runs:
     """``rf.runs``."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self._session, self._finder = session, Finder(session)
 
     async def list(
         self,
         of: Any = None,
         *,
-        status: str | None = None,
+        status: Status | None = None,
         tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        order: str = "newest",
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        """Return runs, newest first: of one target, in one status, with all of ``tags``.
+        """Return a page of runs, newest first, without their ``steps`` and ``data``.
 
-        ``limit`` is 1 to 1000. Each run is folded from its history: a filter that few runs pass
-        costs the folding of those that do not.
+        ``of``: of one flow or job. ``status``: one or several, or what other systems call it
+        (``PENDING``, ``PROCESSING``, ...). ``tags``: with all of these. ``queue``: whose entry
+        waits there. ``since``, ``until``: created at or after, and before, a moment (aware).
+        ``limit``: 1 to 1000. ``cursor``: the ``next`` of the page before. Raises
+        ``InvalidInput``.
         """
-        if not 1 <= limit <= LIMIT_MAX:
-            raise _refused("limit", f"limit is {limit}, expected 1 to {LIMIT_MAX}")
-        if status is not None and status not in STATUSES:
-            raise _refused("status", f"status is {status!r}, expected one of {sorted(STATUSES)}")
-        if isinstance(tags, str):
-            raise _refused("tags", f"tags are {tags!r}, expected a list of strings")
-        flow = None if of is None else self._session.catalog.name_of(of)
-        before = _before(cursor)
-        items: list[RunState] = []
-        while True:
-            streams = await self._session.engine.node.store.runs(
-                flow=flow, before=before, limit=limit + 1
+        if order not in ORDERS:
+            raise refused("order", f"order is {order!r}, expected one of {ORDERS!r}")
+        query = self._query(of, status, tags, queue, since, until)
+        most, items = checked_limit(limit), list[RunState]()
+        last = before = checked_cursor(cursor)
+        async for stream, state in self._finder.states(query, before=before):
+            if len(items) == most:
+                return Page(items, str(last))
+            items.append(replace(state, steps=[], data={}))
+            last = stream
+        return Page(items, None)
+
+    async def count(
+        self,
+        of: Any = None,
+        *,
+        status: Status | None = None,
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Return how many runs ``list`` would find."""
+        return await self._finder.count(self._query(of, status, tags, queue, since, until))
+
+    async def cancel(
+        self, of: Any = None, *, tags: Sequence[str], reason: str | None = None
+    ) -> int:
+        """Cancel every open run with all of ``tags`` that is recorded at the call.
+
+        Returns how many were asked: those that had not ended and were not on their way to an
+        end. Each is as after ``Run.cancel``; others are left alone. ``of``: of one flow or job.
+        """
+        query = self._query(of, None, tags, None, None, None)
+        if not query.tags:
+            raise refused("tags", "tags are empty, expected those of the group to be cancelled")
+        if reason is not None and not isinstance(reason, str):
+            raise refused("reason", f"reason is {reason!r}, expected a string")
+        asked = 0
+        async for streams in self._finder.open(query):
+            asked += await self._cancelled(streams, reason)
+        return asked
+
+    async def _cancelled(self, streams: Sequence[int], reason: str | None) -> int:
+        engine = self._session.engine
+        asked = [
+            engine.node.appender.submit(
+                [Draft(FlowCancelRequested(reason=reason))],
+                stream=stream, gates=ACCEPTING, gate=int(Gate.CLOSED),
             )
-            for stream in streams:
-                if len(items) == limit:
-                    return Page(items, str(before))
-                state = await self._state(stream)
-                before = stream
-                if (status is None or state.status == status) and set(tags or ()) <= set(
-                    state.tags
-                ):
-                    items.append(state)
-            if len(streams) <= limit:
-                return Page(items, None)
+            for stream in streams
+        ]  # fmt: skip
+        outcomes = [await engine.patiently(one) for one in asked]
+        return sum(outcome.refusal is None for outcome in outcomes)
 
-    async def _state(self, stream: int) -> RunState:
-        run = await self._session.engine.fold(stream)
-        return run_state(run, await self._session.engine.now())
-
-
-def _before(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= CURSOR_DIGITS_MAX):
-        raise _refused("cursor", f"cursor is {cursor!r}, expected the next of an earlier page")
-    return int(cursor)
-
-
-def _refused(field: str, message: str) -> InvalidInput:
-    return InvalidInput(message, details=[{"loc": field, "msg": message}])
+    def _query(
+        self,
+        of: Any,
+        status: Status | None,
+        tags: Sequence[str] | None,
+        queue: str | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> RunQuery:
+        flow = None if of is None else self._session.catalog.name_of(of)
+        return run_query(flow, status=status, tags=tags, queue=queue, since=since, until=until)
