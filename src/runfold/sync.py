@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from runfold.client.run import Run
     from runfold.client.runs import Page
     from runfold.define.target import Target
+    from runfold.flow.diff import Diff
+    from runfold.flow.why import Why
     from runfold.wire import LogEvent, RunState
 
 T = TypeVar("T")
@@ -265,6 +267,14 @@ class SyncRun(Generic[Out]):
     def resume(self) -> None:
         """As ``Run.resume``."""
         self._sync.call(self._run.resume())
+
+    def why(self, step: str | None = None) -> Why:
+        """As ``Run.why``."""
+        return self._sync.call(self._run.why(step))
+
+    def diff(self, other: SyncRun[Any]) -> Diff:
+        """As ``Run.diff``."""
+        return self._sync.call(self._run.diff(other._run))
 
     def restart(self, **options: Any) -> SyncRun[Out]:
         """As ``Run.restart``."""

@@ -214,6 +214,47 @@ async def test_a_fork_of_a_fork_of_a_retry(url: str) -> None:
         assert (await origin_of(fourth))["runId"] == third.id
 
 
+@scenario
+async def test_why_and_diff_of_recorded_runs(url: str) -> None:
+    shop = Shop()
+    async with Runfold(url, flows=[shop.flow]) as rf:
+        run = await failed_run(rf, shop)
+        answer = await run.why()
+        assert [link.step for link in answer.chain] == ["order", "charge"]
+        assert (answer.status, answer.step) == ("failed", None)
+        asked = await run.why("ship")
+        assert "blocked by charge" in str(asked)
+        assert asked.holds[0].by == ("charge",)
+        with pytest.raises(InvalidInput, match="no step"):
+            await run.why("nothing")
+        shop.broken = False
+        again = await run.retry()
+        await again.result(timeout=10)
+        found = await run.diff(again)
+        assert not found.same
+        assert found.first is not None
+        assert (found.first.step, found.first.field) == ("charge", "status")
+        assert not [one for one in found.differences if one.step in {"order", "pack"}]
+        restarted = await run.restart()
+        await restarted.result(timeout=10)
+        assert (await again.diff(restarted)).same
+        with pytest.raises(InvalidInput, match="takes a run"):
+            await run.diff(run.id)  # type: ignore[arg-type]
+
+
+@scenario
+async def test_why_says_what_a_run_waits_for(url: str) -> None:
+    shop = Shop()
+    async with Runfold(url, flows=[shop.flow]).serve({"dispatcher", "timekeeper"}) as rf:
+        runs = await rf.start_many(shop.flow, [1, 2, 3])
+        (hold,) = (await runs[0].why()).holds
+        assert (hold.kind, hold.step, hold.queue) == ("queued", "order", "default")
+        assert "3 are ready there and 0 are worked on" in hold.text
+        await runs[0].pause()
+        (hold,) = (await runs[0].why("order")).holds
+        assert hold.kind == "paused"
+
+
 def grown(extra: bool, other_path: bool = False) -> Flow[Any, Any]:
     """Return a flow as its code was, with a step more, or with another path."""
     flow: Flow[Any, Any] = Flow("grown")
@@ -304,3 +345,5 @@ def test_blocking_calls(url: str) -> None:
         shop.broken = False
         for again in (run.retry(), run.restart(), run.fork(at=1), run.retry(from_step="order")):
             assert again.result(timeout=10) == ["3 boxes", 3, 3]
+        assert run.why("charge").status == "failed"
+        assert again.diff(again).same

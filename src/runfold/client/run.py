@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from runfold.client.run_past import Examined
 from runfold.client.run_watch import Followed
 from runfold.client.travel import Travelling
 from runfold.define.values import Value
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Run(Followed, Travelling, Generic[Out_co]):
+class Run(Followed, Examined, Travelling, Generic[Out_co]):
     """One run: its id, what it is doing, its result, and what may be asked of it."""
 
     def __init__(
