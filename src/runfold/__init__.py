@@ -4,6 +4,7 @@ A flow run is a stream of events; its state is the fold of that stream, and noth
 """
 
 from runfold.app import Runfold
+from runfold.client.capsule import Capsule
 from runfold.client.run import Run
 from runfold.define.context import Context, SyncContext
 from runfold.define.failure import Failure
@@ -38,6 +39,7 @@ from runfold.settings import Settings
 from runfold.wire import LogEvent, RunState
 
 __all__ = [
+    "Capsule",
     "Context",
     "Failure",
     "Flow",

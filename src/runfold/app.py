@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from runfold.client.catalog import Catalog
 from runfold.client.engine import Engine
+from runfold.client.importing import Importing
 from runfold.client.log import Log
 from runfold.client.runs import Runs
 from runfold.client.session import Session
@@ -30,7 +31,7 @@ from runfold.system import RandomIds, SystemClock, relaxed_collector
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 
-class Runfold(Starting, Watching):
+class Runfold(Starting, Importing, Watching):
     """An orchestration core over one database; constructing it does no I/O.
 
     ``url``: ``memory://``, ``sqlite:///file.db``, ``postgresql://...``, or a ``Store``; without

@@ -13,6 +13,8 @@ from runfold.errors import InvalidInput, RunfoldError
 
 if TYPE_CHECKING:
     from runfold.app import Runfold
+    from runfold.client.capsule import Capsule
+    from runfold.client.redaction import Redact
     from runfold.client.reports import Chunk, Progress
     from runfold.client.run import Run
     from runfold.client.runs import Page
@@ -98,6 +100,10 @@ class SyncRunfold:
     def get(self, id: Any = None, *, of: Any = None, key: str | None = None) -> SyncRun[Any]:
         """As ``Runfold.get``."""
         return SyncRun(self, self.call(self._app.get(id, of=of, key=key)))
+
+    def import_run(self, capsule: Capsule) -> SyncRun[Any]:
+        """As ``Runfold.import_run``."""
+        return SyncRun(self, self.call(self._app.import_run(capsule)))
 
     @property
     def runs(self) -> SyncRuns:
@@ -275,6 +281,10 @@ class SyncRun(Generic[Out]):
     def diff(self, other: SyncRun[Any]) -> Diff:
         """As ``Run.diff``."""
         return self._sync.call(self._run.diff(other._run))
+
+    def export(self, redact: Redact | None = None) -> Capsule:
+        """As ``Run.export``."""
+        return self._sync.call(self._run.export(redact))
 
     def restart(self, **options: Any) -> SyncRun[Out]:
         """As ``Run.restart``."""

@@ -1,11 +1,13 @@
-"""Looking at the past of a run: ``run.why``, ``run.diff``."""
+"""Looking at the past of a run: ``run.why``, ``run.diff``, ``run.export``."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
 
+from runfold.client.capsule import Capsule
 from runfold.client.handle import Handle
+from runfold.client.redaction import Redact, redacted
 from runfold.errors import InvalidInput, RunNotFound
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.diff import Diff, diff
@@ -43,6 +45,18 @@ class Examined(Handle):
         one = await asyncio.to_thread(Trace, *mine)
         another = await asyncio.to_thread(Trace, *theirs)
         return await asyncio.to_thread(diff, one, another)
+
+    async def export(self, redact: Redact | None = None) -> Capsule:
+        """Return it as a capsule: its definition and its events so far, to save as one file.
+
+        ``redact``: paths to values that are replaced by ``"[redacted]"`` (``input.email``,
+        ``payload.*.card``), or a function of an event's type and values that returns what to
+        keep. Raises ``InvalidInput`` for what cannot be replaced.
+        """
+        definition, history = await self._recorded()
+        if redact is not None:
+            history = await asyncio.to_thread(redacted, history, definition, redact)
+        return Capsule(self.id, self._flow, definition, tuple(history), redacted=redact is not None)
 
     async def _recorded(self) -> tuple[FlowDefinition, list[Recorded]]:
         """Return the definition that the run follows and all its events."""
