@@ -115,19 +115,20 @@ async def test_an_imported_definition_is_not_the_one_that_is_served(url: str) ->
 @scenario
 async def test_values_are_redacted_by_path_or_by_function(url: str) -> None:
     async with Runfold(url, flows=[orders()]) as rf:
-        run = await finished(rf, "orders", ORDER)
+        run = await finished(rf, "orders", ORDER, tags=["a"])
         paths = ["input.email", "result.email", "value", "meta.email", "payload.cards.*.no"]
         capsule = await run.export(redact=paths)
         content = capsule.dumps()
         assert capsule.redacted
-        assert b"a@b.example" not in content.replace(b'"result":{"email"', b"")
+        assert b"a@b.example" not in content
         assert b'"cards":[{"no":"[redacted]"},{"no":"[redacted]"}]' in content
         assert fold(capsule.definition, capsule.history).status == "completed"
 
         def sizes(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-            return {name: None if kind == "flow.start" else value for name, value in data.items()}
+            return {} if kind == "flow.start" else data
 
-        assert (await run.export(redact=sizes)).history[0].event.input is None  # type: ignore[attr-defined]
+        first: Any = (await run.export(redact=sizes)).history[0].event
+        assert (first.input, first.tags) == (None, ())
         with pytest.raises(InvalidInput, match="decides which events meet"):
             await run.export(redact=lambda kind, data: {**data, "payload": {"id": str(data)}})
         for wrong in (["name"], "input.email", ["tags"]):

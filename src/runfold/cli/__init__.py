@@ -16,6 +16,7 @@ from runfold.cli.program import Program
 from runfold.cli.rebuild import rebuild
 from runfold.cli.roles import dispatcher, worker
 from runfold.cli.runs import runs
+from runfold.cli.runs_past import COMMANDS
 from runfold.cli.start import start
 
 
@@ -27,3 +28,5 @@ def main() -> None:
 
 for _command in (demo, start, runs, worker, dispatcher, migrate, rebuild):
     main.add_command(_command)
+for _command in COMMANDS:
+    runs.add_command(_command)

@@ -65,9 +65,10 @@ def _changed(event: Event, change: Callable[[str, dict[str, Any]], dict[str, Any
         own.pop("key", None)
     if not own:
         return event
-    kept = change(event.TOPIC, own)
+    rest = {name: value for name, value in data.items() if name not in own}
+    kept = {name: value for name, value in change(event.TOPIC, own).items() if name in own}
     try:
-        return type(event).model_validate({**data, **{name: kept.get(name) for name in own}})
+        return type(event).model_validate({**rest, **kept})
     except ValueError as error:
         raise InvalidInput(
             f"{event.TOPIC} cannot have what it would be replaced by: {error}; replace values "

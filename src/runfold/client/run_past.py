@@ -61,7 +61,7 @@ class Examined(Handle):
     async def _recorded(self) -> tuple[FlowDefinition, list[Recorded]]:
         """Return the definition that the run follows and all its events."""
         number = await self._number()
-        history = [one async for one in self._engine.stream(number, follow=False)]
+        history = [recorded async for recorded, _ in self._engine.sized(number)]
         start = history[0].event
         assert isinstance(start, FlowStart)
         definition = await self._engine.node.definitions.get(start.flow, start.definition)

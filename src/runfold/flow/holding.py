@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from runfold.flow.activation import Activation
 from runfold.flow.definition import Source
@@ -68,13 +68,13 @@ def held(trace: Trace, act: Activation) -> Hold:
     """Return what the open activation ``act`` waits for."""
     run, deed = trace.run, trace.of(act.step, act.number)
     assert deed is not None
-    where: dict[str, object] = {"number": act.number, "queue": deed.queue}
+    where: dict[str, Any] = {"number": act.number, "queue": deed.queue}
     if act.status == "running":
         last = deed.tries[-1]
         text = f"attempt {act.attempt} executes on {last.worker} since {_time(last.started_at)}"
-        return Hold("running", act.step, text, worker=last.worker, **where)  # type: ignore[arg-type]
+        return Hold("running", act.step, text, worker=last.worker, **where)
     kind, text, until = _turn(run, act, deed)
-    return Hold(kind, act.step, text, until=until, **where)  # type: ignore[arg-type]
+    return Hold(kind, act.step, text, until=until, **where)
 
 
 def _turn(run: Run, act: Activation, deed: Deed) -> tuple[Kind, str, datetime | None]:
@@ -148,16 +148,14 @@ def _because(
     subscription = node.step.subscription
     if subscription is None:
         return "the run has not begun", ()
+    parts = [part for part in subscription.parts if labels is None or part.label in labels]
+    sources = [source for part in parts for source in part.sources]
     said: dict[str, tuple[str, ...]] = {}
-    for part in subscription.parts:
-        if labels is not None and part.label not in labels:
-            continue
-        for source in part.sources:
-            for giver in _givers(trace, source):
-                if giver.name not in seen:
-                    text, by = _given(trace, source, giver, seen | {node.name})
-                    if text:
-                        said[text] = by
+    for source, giver in _giving(trace, sources):
+        if giver.name not in seen:
+            text, by = _given(trace, source, giver, seen | {node.name})
+            if text:
+                said[text] = by
     by = tuple(dict.fromkeys(step for steps in said.values() for step in steps))
     bad = [step for step in by if _bad(trace, step)]
     if bad:
@@ -165,11 +163,14 @@ def _because(
     return "; ".join(said) or "everything that it takes has gone elsewhere", by
 
 
-def _givers(trace: Trace, source: Source) -> list[Node]:
+def _giving(trace: Trace, sources: Iterable[Source]) -> Iterator[tuple[Source, Node]]:
+    """Yield each of ``sources`` with every step that can give it."""
     nodes = trace.run.graph.nodes
-    if source.kind != "emit":
-        return [nodes[source.name]] if source.name in nodes else []
-    return [node for node in nodes.values() if source.name in node.step.emits]
+    for source in sources:
+        if source.kind != "emit" and source.name in nodes:
+            yield source, nodes[source.name]
+        elif source.kind == "emit":
+            yield from ((source, node) for node in nodes.values() if source.name in node.step.emits)
 
 
 def _given(

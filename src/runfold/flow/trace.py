@@ -161,8 +161,8 @@ def _remember(deed: Deed, recorded: Recorded) -> None:
             deed.emits.append({"name": name, "payload": payload})
         case ev.State(operation=operation, key=key, value=value):
             deed.states.append({"operation": operation, "key": key, "value": value})
-        case ev.StepRetry(delay=delay):
-            deed.ready_at = later(at, delay / 1000) or at
+        case ev.StepRetry(delay=delay, retry_at=retry_at):
+            deed.ready_at = retry_at or later(at, delay / 1000) or at
         case ev.TimerDue():
             deed.ready_at = at
         case _ if type(event) in _ENDS_TRY:
