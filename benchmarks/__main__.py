@@ -14,7 +14,7 @@ from benchmarks import machine, places, report
 from benchmarks.figures import Result
 from benchmarks.server import running_server
 
-NAMES = ("append", "fold", "dispatch", "jobs", "flows", "latency", "size")
+NAMES = ("append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "size")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

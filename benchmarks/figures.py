@@ -49,6 +49,8 @@ FIGURES: dict[str, Figure] = {
     "idle flow, p50": Figure(
         "ms", rising=False, bars={"postgresql": 10, "sqlite-full": 6, "sqlite-normal": 3}
     ),
+    "append to listener, p50": Figure("ms", rising=False),
+    "append to listener, p99": Figure("ms", rising=False, bars=_everywhere(100)),
     "log bytes": Figure(
         "bytes/flow", rising=False,
         bars={"postgresql": 4_000, "sqlite-full": 2_500, "sqlite-normal": 2_500},

@@ -4,6 +4,7 @@ A flow run is a stream of events; its state is the fold of that stream, and noth
 """
 
 from runfold.app import Runfold
+from runfold.client.capsule import Capsule
 from runfold.client.run import Run
 from runfold.define.context import Context, SyncContext
 from runfold.define.failure import Failure
@@ -29,13 +30,16 @@ from runfold.errors import (
     RunNotFound,
     SchemaOutdated,
     StoreUnavailable,
+    Unforkable,
     UnknownTarget,
     WaitTimeout,
 )
+from runfold.projections import Logged, Metric, Projection, Rows, Sample
 from runfold.settings import Settings
 from runfold.wire import LogEvent, RunState
 
 __all__ = [
+    "Capsule",
     "Context",
     "Failure",
     "Flow",
@@ -44,13 +48,17 @@ __all__ = [
     "InvalidSettings",
     "Job",
     "LogEvent",
+    "Logged",
+    "Metric",
     "NameReused",
     "PayloadTooLarge",
     "PermanentError",
+    "Projection",
     "Queue",
     "RateLimited",
     "Retry",
     "RetryableError",
+    "Rows",
     "Run",
     "RunCancelled",
     "RunFailed",
@@ -59,11 +67,13 @@ __all__ = [
     "RunState",
     "Runfold",
     "RunfoldError",
+    "Sample",
     "SchemaOutdated",
     "Settings",
     "StoreUnavailable",
     "SyncContext",
     "Topic",
+    "Unforkable",
     "UnknownTarget",
     "WaitTimeout",
     "after",

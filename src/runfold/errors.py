@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -50,6 +51,41 @@ class RunFinished(RunfoldError):
     """The run has ended or drains towards its end; nothing was recorded."""
 
     code, status = "RUN_FINISHED", 409
+
+
+class Unforkable(RunfoldError):
+    """No run can begin from there; nothing was recorded, and the message says where one can."""
+
+    code, status = "UNFORKABLE", 409
+
+
+class EngineRunning(RunfoldError):
+    """What was asked for needs all roles stopped, and a process still runs one."""
+
+    code, status = "ENGINE_RUNNING", 409
+
+    @classmethod
+    def while_alive(cls, names: Sequence[str], *, leads: bool) -> EngineRunning:
+        """Return the error that names the processes which have to be stopped first."""
+        who = [repr(name) for name in names] or ["a dispatcher"] * leads
+        return cls(
+            f"{', '.join(who)} runs on this log, expected every role to be stopped; stop it, or "
+            "wait a lease if it was killed, and try again",
+            details=list(names),
+        )
+
+
+class LogUnreadable(RunfoldError):
+    """An event of the log cannot be read by this release: ``position``, ``topic``.
+
+    Nothing may skip it: what is folded without it never was.
+    """
+
+    code, status = "LOG_UNREADABLE", 500
+
+    def __init__(self, position: int, topic: str, reason: object) -> None:
+        self.position, self.topic = position, topic
+        super().__init__(f"event {position} of type {topic!r} cannot be read: {reason}")
 
 
 class RunFailed(RunfoldError):

@@ -302,6 +302,24 @@ class Member(NamedTuple):
     roles: str
 
 
+class Restored(NamedTuple):
+    """A job or a timer as a rebuild puts it back, under the id that it had."""
+
+    id: int
+    row: Row
+    """``event`` and ``delay`` mean nothing here; a timer has its ``due_at``."""
+    leased: bool
+    """An attempt has begun: the job is put back as leased by a member that is gone."""
+
+
+class RestoredRun(NamedTuple):
+    """What a rebuild puts back of an open run."""
+
+    stream: int
+    gate: int
+    work: Sequence[Restored]
+
+
 class LogIdentity(NamedTuple):
     """Which log this is. A cursor of another identity or generation is refused."""
 

@@ -6,6 +6,7 @@ The values that cross it are in ``items``, and importable from here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +27,8 @@ from runfold.items import (
     Outcome,
     QueueState,
     Refusal,
+    Restored,
+    RestoredRun,
     Row,
     Served,
     Stalled,
@@ -37,6 +40,7 @@ __all__ = [
     "Batch",
     "Claim",
     "Clock",
+    "Closed",
     "Closure",
     "Codec",
     "Committed",
@@ -59,13 +63,19 @@ __all__ = [
     "Name",
     "Outcome",
     "QueueState",
+    "Rebuilding",
+    "Rebuilds",
     "Refusal",
     "Renewer",
+    "Restored",
+    "RestoredRun",
     "Row",
     "Served",
     "Stalled",
     "Store",
     "Stored",
+    "Transaction",
+    "Transactions",
 ]
 
 
@@ -74,6 +84,10 @@ class LogRewound(Exception):
 
     Whoever meets it drops what it remembers and begins again from what is there.
     """
+
+
+class Closed(Exception):
+    """A handler has committed or rolled back the transaction that its attempt was to end with."""
 
 
 class Codec(Protocol):
@@ -248,6 +262,42 @@ class Inbox(Protocol):
         ...
 
 
+class Rebuilding(Protocol):
+    """The working tables of one log, empty, while they are filled again from it."""
+
+    async def name(self, streams: Sequence[tuple[int, Name]], ended: Sequence[int]) -> None:
+        """Put back what these stream numbers stand for.
+
+        Those that are runs are open, unless they are among ``ended``, now or in a later call.
+        """
+        ...
+
+    async def open_runs(self, *, after: int, limit: int) -> list[int]:
+        """Return numbers above ``after`` of runs that were named and did not end, in order."""
+        ...
+
+    async def put(self, runs: Sequence[RestoredRun]) -> None:
+        """Put back gates, jobs and timers of open runs."""
+        ...
+
+    async def save_cursor(self, name: str, position: int) -> None:
+        """Put back how far a reader had come."""
+        ...
+
+
+class Rebuilds(Protocol):
+    """Everything that is derived from the log, made anew in one transaction."""
+
+    def rebuild(self, *, now: datetime | None = None) -> AbstractAsyncContextManager[Rebuilding]:
+        """Return a block that replaces every working table of this log at its end.
+
+        It holds the log's lock, so nothing is recorded meanwhile, and reads of the log go on;
+        what raises inside leaves the tables as they were. ``batches`` and the inbox stay. On
+        entering raises ``EngineRunning`` while a member is alive or leads.
+        """
+        ...
+
+
 class Doorbell(Protocol):
     """A hint that something was appended; never data, may be lost or spurious."""
 
@@ -260,8 +310,46 @@ class Doorbell(Protocol):
         ...
 
 
+class Transaction(Protocol):
+    """A transaction of a handler's own in the engine's database; never the engine's connection.
+
+    Used by one attempt. What ends it is ``commit`` or ``rollback``; both let the connection go.
+    """
+
+    connection: Any
+    """SQLAlchemy's ``AsyncConnection``, or, ``blocking``, its ``Connection``; after ``begin``."""
+
+    async def begin(self) -> None:
+        """Connect and begin. Raises ``StoreUnavailable``."""
+        ...
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Record ``batch``, with no claims, in this transaction and commit it.
+
+        When an item is refused all of it is rolled back. Raises ``Closed`` when the handler
+        has ended the transaction itself. After any other error it is unknown what became of
+        it: an empty batch of the same number, sent to the log, fences it and says.
+        """
+        ...
+
+    async def rollback(self) -> None:
+        """Undo all of it, whatever it is doing; never raises. Again: does nothing."""
+        ...
+
+
+class Transactions(Protocol):
+    """Transactions for handlers."""
+
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Return one that has not begun; ``blocking`` for a handler in a thread.
+
+        Raises ``InvalidSettings`` where there is no database, or no driver for this kind.
+        """
+        ...
+
+
 @runtime_checkable
-class Store(EventLog, Jobs, Members, Cursors, Inbox, Doorbell, Protocol):
+class Store(EventLog, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transactions, Protocol):
     """Everything together, for one namespace."""
 
     identity: LogIdentity

@@ -49,6 +49,10 @@ class Settings:
     threads: int = 32
     """How many sync handlers one process runs at once, over all queues."""
 
+    transactions: int = 10
+    """How many ``ctx.transaction()`` of one process are open at once; more handlers wait. Each
+    has a connection of its own, beside the engine's."""
+
     batch_items: int = 500
     """How many items one commit gathers at most."""
 
@@ -110,5 +114,14 @@ _SPANS: dict[str, tuple[_Fits, str]] = {
     "poll_max": (lambda span: span > 0, "more than 0"),
 }
 _NUMBERS = dict.fromkeys(
-    ("slots", "threads", "batch_items", "batch_events", "batch_bytes", "payload_max"), 1
+    (
+        "slots",
+        "threads",
+        "transactions",
+        "batch_items",
+        "batch_events",
+        "batch_bytes",
+        "payload_max",
+    ),
+    1,
 ) | {"payload_warn": 0, "blob_min": 0}

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from runfold.errors import RunfoldError
+from runfold.errors import InvalidInput, RunfoldError
 
 if TYPE_CHECKING:
     from runfold.app import Runfold
+    from runfold.client.capsule import Capsule
+    from runfold.client.redaction import Redact
+    from runfold.client.reports import Chunk, Progress
     from runfold.client.run import Run
-    from runfold.client.views import Page
+    from runfold.client.runs import Page
     from runfold.define.target import Target
+    from runfold.flow.diff import Diff
+    from runfold.flow.why import Why
     from runfold.wire import LogEvent, RunState
 
 T = TypeVar("T")
@@ -95,6 +101,10 @@ class SyncRunfold:
         """As ``Runfold.get``."""
         return SyncRun(self, self.call(self._app.get(id, of=of, key=key)))
 
+    def import_run(self, capsule: Capsule) -> SyncRun[Any]:
+        """As ``Runfold.import_run``."""
+        return SyncRun(self, self.call(self._app.import_run(capsule)))
+
     @property
     def runs(self) -> SyncRuns:
         """Listings of runs."""
@@ -107,6 +117,37 @@ class SyncRunfold:
             return self._app.events(**filters)
 
         return self.iterate(self.call(opened()))
+
+    def listen(
+        self,
+        callback: Callable[[LogEvent], Any],
+        *,
+        run: SyncRun[Any] | None = None,
+        **filters: Any,
+    ) -> Callable[[], None]:
+        """As ``Runfold.listen``; ``callback`` is called in a thread, where it may block."""
+        if not callable(callback):
+            raise InvalidInput(f"callback is {callback!r}, expected a function")
+
+        is_stopped = threading.Event()
+
+        async def called(event: LogEvent) -> None:
+            if not is_stopped.is_set():
+                await asyncio.to_thread(callback, event)
+
+        async def listening() -> tuple[asyncio.AbstractEventLoop, Callable[[], None]]:
+            watched = run.unblocking if isinstance(run, SyncRun) else run
+            stop = self._app.listen(called, run=watched, **filters)
+            return asyncio.get_running_loop(), stop
+
+        loop, stop = self.call(listening())
+
+        def stopped() -> None:
+            is_stopped.set()
+            with suppress(RuntimeError):  # The loop is closed, and the listener ended with it.
+                loop.call_soon_threadsafe(stop)
+
+        return stopped
 
     def run_until_idle(self) -> None:
         """As ``Runfold.run_until_idle``."""
@@ -186,11 +227,15 @@ class SyncRuns:
 
     def list(self, of: Any = None, **filters: Any) -> Page:
         """As ``Runfold.runs.list``."""
+        return self._sync.call(self._app.runs.list(of, **filters))
 
-        async def listed() -> Page:
-            return await self._app.runs.list(of, **filters)
+    def count(self, of: Any = None, **filters: Any) -> int:
+        """As ``Runfold.runs.count``."""
+        return self._sync.call(self._app.runs.count(of, **filters))
 
-        return self._sync.call(listed())
+    def cancel(self, of: Any = None, **group: Any) -> int:
+        """As ``Runfold.runs.cancel``."""
+        return self._sync.call(self._app.runs.cancel(of, **group))
 
 
 class SyncRun(Generic[Out]):
@@ -198,6 +243,8 @@ class SyncRun(Generic[Out]):
 
     def __init__(self, sync: SyncRunfold, run: Run[Out]) -> None:
         self._sync, self._run = sync, run
+        self.unblocking = run
+        """The same run, with calls that are awaited."""
         self.id: str = run.id
 
     def __repr__(self) -> str:
@@ -227,6 +274,42 @@ class SyncRun(Generic[Out]):
         """As ``Run.resume``."""
         self._sync.call(self._run.resume())
 
+    def why(self, step: str | None = None) -> Why:
+        """As ``Run.why``."""
+        return self._sync.call(self._run.why(step))
+
+    def diff(self, other: SyncRun[Any]) -> Diff:
+        """As ``Run.diff``."""
+        return self._sync.call(self._run.diff(other._run))
+
+    def export(self, redact: Redact | None = None) -> Capsule:
+        """As ``Run.export``."""
+        return self._sync.call(self._run.export(redact))
+
+    def restart(self, **options: Any) -> SyncRun[Out]:
+        """As ``Run.restart``."""
+        return SyncRun(self._sync, self._sync.call(self._run.restart(**options)))
+
+    def retry(self, **options: Any) -> SyncRun[Out]:
+        """As ``Run.retry``."""
+        return SyncRun(self._sync, self._sync.call(self._run.retry(**options)))
+
+    def fork(self, *, at: int | datetime, **options: Any) -> SyncRun[Out]:
+        """As ``Run.fork``."""
+        return SyncRun(self._sync, self._sync.call(self._run.fork(at=at, **options)))
+
     def events(self, **filters: Any) -> Iterator[LogEvent]:
         """As ``Run.events``."""
         return self._sync.iterate(self._run.events(**filters))
+
+    def progress(self) -> Iterator[Progress]:
+        """As ``Run.progress``."""
+        return self._sync.iterate(self._run.progress())
+
+    def output(self, stream: str = "output") -> Iterator[Chunk]:
+        """As ``Run.output``."""
+        return self._sync.iterate(self._run.output(stream))
+
+    def sse(self, **options: Any) -> Iterator[bytes]:
+        """As ``Run.sse``."""
+        return self._sync.iterate(self._run.sse(**options))

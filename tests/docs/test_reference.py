@@ -13,7 +13,11 @@ from docs.pages import ROOT, module, pages, reference, rows, sections
 
 PLUMBING = {"prepare_rows"}
 """Public because ``rf.sync`` calls it; nobody else does."""
-SET_IN_INIT = {"rf": {"sync", "settings", "namespace"}, "run": {"id"}, "ctx": set[str]()}
+SET_IN_INIT = {
+    "rf": {"runs", "sync", "settings", "namespace", "log"},
+    "run": {"id"},
+    "ctx": set[str](),
+}
 """Members that a class does not show."""
 
 

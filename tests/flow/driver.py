@@ -54,18 +54,28 @@ Script = Callable[[Work], Outcome]
 class Driver:
     """One run, in the hands of a test."""
 
-    def __init__(self, definition: FlowDefinition, start: ev.FlowStart | None = None) -> None:
+    def __init__(
+        self,
+        definition: FlowDefinition,
+        start: ev.FlowStart | None = None,
+        *,
+        begun: tuple[list[Draft], list[Ready]] | None = None,
+        now: datetime = NOON,
+    ) -> None:
         self.definition = definition
         self.history: list[Recorded] = []
         self.run: Run = new(definition)
-        self.now = NOON
+        self.now = now
         self.gate = Gate.OPEN
         self.jobs: dict[tuple[str, int], Ready] = {}
         self.leased: dict[tuple[str, int], Ready] = {}
         self.timers: list[tuple[datetime, Ready]] = []
         self.decisions: list[Decision] = []
         start = start or ev.FlowStart(run_id="r", flow=definition.name, definition=definition.hash)
-        drafts, rows = creation(start, definition)
+        drafts, rows = begun or creation(start, definition)
+        places = [row.draft for row in rows]
+        assert len(set(places)) == len(places), "two rows would have one id"
+        assert all(0 <= place < len(drafts) for place in places)
         self.append(drafts, rows)
 
     # What is recorded -----------------------------------------------------------------------
@@ -226,14 +236,21 @@ class Driver:
 
 
 def play(
-    definition: FlowDefinition, script: Script, seed: int = 0, *, chaos: float = 0.0, limit: int = 7
+    definition: FlowDefinition,
+    script: Script,
+    seed: int = 0,
+    *,
+    chaos: float = 0.0,
+    limit: int = 7,
+    driver: Driver | None = None,
 ) -> Driver:
     """Play a run to its end: one of the possible things at a time, chosen by ``seed``.
 
     ``chaos``: the chance that an attempt stalls or is released instead of being answered.
+    ``driver``: one that has begun already.
     """
     rng = random.Random(seed)
-    driver = Driver(definition)
+    driver = driver or Driver(definition)
     works: dict[tuple[str, int], Work] = {}
     for _ in range(STEPS_MAX):
         if driver.ended:

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+from sqlalchemy import text
+
 from runfold import Context, Flow, Runfold, Settings, all_of
 
 flow: Flow[Any, Any] = Flow("work")
@@ -44,6 +46,18 @@ async def sleep(seconds: float, ctx: Context) -> list[int]:
     return [os.getpid(), ctx.attempt]
 
 
+pays: Flow[Any, Any] = Flow("pays")
+
+
+@pays.entry(retry=20)
+async def pay(amount: int, ctx: Context) -> str:
+    async with ctx.transaction() as connection:
+        row = {"id": ctx.run_id, "amount": amount}
+        await connection.execute(text("INSERT INTO payments VALUES (:id, :amount)"), row)
+        await asyncio.sleep(0.002)
+    return "paid"
+
+
 def skew(seconds: float) -> None:
     """Set the clock of this process wrong."""
     true, true_ns = time.time, time.time_ns
@@ -53,7 +67,7 @@ def skew(seconds: float) -> None:
 
 def engine(url: str) -> Runfold:
     """Return an engine with the shortest lease that there is."""
-    return Runfold(url, flows=[flow, slow], settings=Settings(lease=3, grace=1))
+    return Runfold(url, flows=[flow, slow, pays], settings=Settings(lease=3, grace=1))
 
 
 async def serve(url: str, roles: list[str]) -> None:

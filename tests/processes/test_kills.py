@@ -9,6 +9,7 @@ import pytest
 
 from processes.group import Group, group
 from processes.member import engine
+from processes.payments import payments
 from runfold import Run, Runfold
 
 RUNS = 200
@@ -79,6 +80,26 @@ def test_processes_with_all_roles_are_killed_one_after_the_other(
                 doomed.kill()
                 doomed = follower
             await check(rf, runs)
+
+    with group(shared_url) as members:
+        asyncio.run(asyncio.wait_for(scenario(members), 90))
+
+
+def test_what_handlers_wrote_is_there_once_for_each_completion(shared_url: str) -> None:
+    """Workers are killed in the middle of ``ctx.transaction()``, before and after its commit."""
+
+    async def scenario(members: Group) -> None:
+        async with engine(shared_url).serve({"dispatcher", "timekeeper"}) as rf:
+            rows = payments(shared_url)
+            runs = await rf.start_many("pays", list(range(RUNS)))
+            for kills in range(1, 5):
+                doomed = await asyncio.to_thread(members.start, "worker")
+                await ended(rf, 20 * kills)
+                doomed.kill()  # In the middle of whatever it does.
+            await asyncio.to_thread(members.start, "worker")
+            for run in runs:
+                assert await run.result(timeout=60) == "paid"
+            assert sorted(rows()) == sorted((run.id, n) for n, run in enumerate(runs))
 
     with group(shared_url) as members:
         asyncio.run(asyncio.wait_for(scenario(members), 90))

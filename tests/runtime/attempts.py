@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runfold.define import Flow, Handler
+from runfold.errors import InvalidSettings
 from runfold.kernel.event import Draft, Event
 from runfold.ports import Job
 from runfold.runtime.executor import Executor
@@ -50,6 +51,10 @@ class Bench:
         await asyncio.sleep(0)
         return key in self.state, self.state.get(key)
 
+    def transaction(self, *, blocking: bool) -> Any:
+        message = f"no database here (blocking={blocking})"
+        raise InvalidSettings(message)
+
     def task(self, fn: Callable[..., Any], *, timeout: float | None = None, **given: Any) -> Task:
         """Return a task for ``fn``, which is compiled as the entry of a flow."""
         options = {name: given.pop(name) for name in ("emits", "process", "retry") if name in given}
@@ -64,6 +69,7 @@ class Bench:
             run_id=RUN_ID,
             timeout=timeout,
             read_state=self.read_state,
+            transaction=self.transaction,
             **given,
         )
 

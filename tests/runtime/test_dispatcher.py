@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from runfold.flow.events import FlowCancelRequested
 from runfold.kernel.event import Draft
 from runfold.runtime.dispatcher import CURSOR, Dispatcher
@@ -109,6 +111,20 @@ async def test_a_lost_cursor_decides_nothing_twice(node: Node, faults: Faulty) -
     again = dispatcher(node, 3)
     await settle(again)
     assert await topics(node, stream) == decided
+
+
+@on_memory
+async def test_a_page_that_ends_inside_a_commit_decides_nothing_twice(
+    node: Node, faults: Faulty
+) -> None:
+    leader = dispatcher(node, 1)
+    await settle(leader)
+    streams = [await start(node) for _ in range(5)]
+    # One event each page: every start is read without the decision that stands beside it.
+    with mock.patch("runfold.runtime.dispatcher.PAGE", 1):
+        await settle(leader)
+    for stream in streams:
+        assert await topics(node, stream) == ["flow.start", "step.scheduled"]
 
 
 @on_memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -115,6 +116,21 @@ async def test_a_filter_that_few_pass_still_fills_its_pages(url: str) -> None:
         ({"cursor": "²"}, "cursor"),
         ({"cursor": "9" * 40}, "cursor"),
         ({"tags": "x"}, "tags"),
+        ({"tags": [1]}, "tags"),
+        ({"limit": True}, "limit"),
+        ({"limit": 1.5}, "limit"),
+        ({"status": []}, "status"),
+        ({"status": ["completed", 7]}, "status"),
+        ({"queue": ""}, "queue"),
+        ({"queue": 7}, "queue"),
+        ({"order": "oldest"}, "order"),
+        ({"cursor": 7}, "cursor"),
+        ({"since": datetime(2020, 1, 1)}, "since"),  # noqa: DTZ001 - that is what is wrong
+        ({"until": "now"}, "until"),
+        (
+            {"since": datetime(2020, 1, 2, tzinfo=UTC), "until": datetime(2020, 1, 1, tzinfo=UTC)},
+            "until",
+        ),
     ],
 )
 @scenario

@@ -64,6 +64,40 @@ def test_a_ring_is_heard_by_another_process_without_any_commit(
     run(test(), one, other)
 
 
+def test_who_loses_the_connection_looks_at_once_and_listens_again(
+    one: PostgresStore, other: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_listening = asyncio.Event()
+    real = Ears.rang
+
+    async def rang(self: Ears, within: float) -> bool:
+        if self.proven.is_set() and not is_listening.is_set():
+            self.rung.clear()  # Its own ring, should it have been taken for another's.
+            is_listening.set()
+        return await real(self, within)
+
+    async def test() -> None:
+        rings = other.rings()
+        heard = asyncio.ensure_future(anext(rings))
+        ears = await proven(other, heard)
+        await is_listening.wait()
+        lost = ears._link
+        assert lost is not None
+        lost.drop()
+        await heard
+        heard = asyncio.ensure_future(anext(rings))
+        await asyncio.sleep(0)
+        await ears.proven.wait()
+        assert ears._link is not lost
+        await one.ring()
+        await heard
+        await rings.aclose()
+
+    monkeypatch.setattr(postgres_doorbell, "HEARD_POLL_SECONDS", 60.0)
+    monkeypatch.setattr(Ears, "rang", rang)
+    run(test(), one, other)
+
+
 def test_the_own_ring_is_not_heard(one: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         rings = one.rings()

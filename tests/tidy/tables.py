@@ -15,7 +15,7 @@ LAYERS: dict[str, set[str]] = {
     "settings": {"errors"},
     "kernel": {"errors"},
     "flow": {"kernel", "errors"},
-    "projections": {"kernel", "flow", "errors"},
+    "projections": {"kernel", "flow", "errors", "ports", "wire"},
     "items": _PURE_AND_ERRORS | {"settings"},
     "ports": _PURE_AND_ERRORS | {"settings", "items"},
     "define": {"kernel", "flow", "errors", "settings"},
@@ -28,7 +28,8 @@ LAYERS: dict[str, set[str]] = {
     "cli": _INWARD | {"runtime", "client", "wire", "app", "demo", "facade"},
     "demo": {"app", "facade"},
     "contrib": _INWARD | {"runtime", "store", "app", "facade"},
-    "testing": _INWARD | {"define", "runtime", "client", "wire", "store", "app", "facade"},
+    "testing": _INWARD
+    | {"define", "runtime", "client", "wire", "store", "system", "app", "facade"},
     "sync": _INWARD | {"define", "client", "wire", "app"},
     "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store", "sync"},
     "facade": _INWARD | {"define", "client", "wire", "app"},
@@ -143,23 +144,28 @@ CREATE_TASK: dict[str, str] = {
 
 BROAD_EXCEPT: dict[str, str] = {
     # files that may catch Exception without raising it again
+    "src/runfold/testing/simulation/lockstep.py": "what a handler raises goes into its future",
+    "src/runfold/testing/simulation/stage.py": "what happens on the stage is raised off it",
     "src/runfold/runtime/executor.py": "a handler of the user's may raise anything",
     "src/runfold/runtime/appender.py": "a committer that dies must fail all its waiters",
+    "src/runfold/runtime/within.py": "whatever a commit raises, its outcome must be found out",
+    "src/runfold/store/sql/transactions.py": "a rollback must not fail, whatever it undoes",
     "src/runfold/runtime/timekeeper.py": "a start that anybody wrote must not stop the clock",
     "src/runfold/runtime/worker.py": "jobs that are leased here are tried again, whatever it was",
     "src/runfold/runtime/membership.py": "a renewal that fails is tried again until the term ends",
+    "src/runfold/client/listen.py": "a callback of the user's may raise anything",
     "src/runfold/runtime/node.py": "leaving must succeed whatever the database says",
     "src/runfold/runtime/service.py": "a loop is restarted, with what it raised in the log",
 }
 
 FOREVER: dict[str, str] = {
     # files that may loop without a bound
+    "src/runfold/testing/simulation/store.py": "hears its doorbell as long as its process lives",
     "src/runfold/runtime/appender.py": "sends a batch until the store has answered",
     "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
     "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",
-    "src/runfold/client/engine.py": "follows a log until the caller stops it",
-    "src/runfold/client/views.py": "reads on until a page of a listing is full",
+    "src/runfold/client/engine.py": "waits for a run that is not recorded yet, as long as asked",
     "src/runfold/sync.py": "yields until its iterator ends",
-    "src/runfold/app.py": "waits for an idle engine as long as the caller does",
+    "src/runfold/client/watching.py": "waits for an idle engine as long as the caller does",
     "src/runfold/runtime/service.py": "runs turns until it is told to stop",
 }

@@ -25,12 +25,11 @@ DECLARE
     v_room integer;
     v_wait float8;
     v_found tid[];
-    v_priorities integer[];
-    v_places bigint[];
     v_has_lanes boolean;
     v_looks integer;
     v_jobs runfold.jobs[];
     v_started record;
+    v_count integer;
 BEGIN
     s_moved := false;
     FOR n IN 1 .. cardinality(c_queue) LOOP
@@ -42,8 +41,7 @@ BEGIN
         v_looks := NULL;
         FOR scan IN 1 .. 2 LOOP
             -- The inner LIMIT makes each scan short; the outer one ends the walk over priorities.
-            SELECT array_agg(ready.ctid), array_agg(ready.priority), array_agg(ready.place),
-                bool_or(ready.is_head),
+            SELECT array_agg(ready.ctid), bool_or(ready.is_head),
                 EXISTS (
                     SELECT FROM runfold.limits l
                     WHERE l.log_id = p_log AND l.scope = 'queue:' || c_queue[n] AND NOT l.keyed
@@ -56,12 +54,12 @@ BEGIN
                     SELECT a.due_at FROM runfold.alarms a
                     WHERE a.log_id = p_log AND a.queue = c_queue[n] ORDER BY a.due_at LIMIT 1
                 )
-            INTO v_found, v_priorities, v_places, v_has_lanes, v_is_limited, v_alarm
+            INTO v_found, v_has_lanes, v_is_limited, v_alarm
             FROM (
                 SELECT found.*
                 FROM generate_series(10, 1, -1) AS level (priority)
                 CROSS JOIN LATERAL (
-                    SELECT j.ctid, j.priority::integer, j.place, j.limits IS NOT NULL AS is_head
+                    SELECT j.ctid, j.limits IS NOT NULL AS is_head
                     FROM runfold.jobs j
                     WHERE j.log_id = p_log AND j.queue = c_queue[n]
                         AND j.priority = level.priority
@@ -88,39 +86,37 @@ BEGIN
             END IF;
         END LOOP;
 
-        IF v_room > 0 THEN
-            IF v_has_lanes THEN
-                SELECT w.jobs, w.floors, w.looks, s_moved OR w.moved
-                INTO v_jobs, v_floors, v_looks, s_moved
-                FROM runfold.walk(
-                    p_log, p_ts, p_last, v_first, c_queue[n], c_token[n], c_limit[n], v_room,
-                    v_targets, v_given
-                ) w;
-            ELSE
-                IF v_found IS NOT NULL THEN
-                    WITH leased AS (
-                        UPDATE runfold.jobs j SET member = c_token[n]
-                        WHERE j.ctid = ANY (v_found)
-                        RETURNING j AS job
-                    )
-                    SELECT array_agg(
-                        l.job ORDER BY (l.job).priority DESC, (l.job).place, (l.job).id
-                    )
-                    INTO v_jobs FROM leased l;
-                END IF;
-                v_floors := runfold.next_floors(
-                    v_given, v_first, coalesce(cardinality(v_found), 0) < v_room,
-                    v_priorities[cardinality(v_found)], v_places[cardinality(v_found)]
-                );
-            END IF;
+        IF v_room > 0 AND v_has_lanes THEN
+            SELECT w.jobs, w.floors, w.looks, s_moved OR w.moved
+            INTO v_jobs, v_floors, v_looks, s_moved
+            FROM runfold.walk(
+                p_log, p_ts, p_last, v_first, c_queue[n], c_token[n], c_limit[n], v_room,
+                v_targets, v_given
+            ) w;
+            v_found := NULL;
+        ELSIF v_room > 0 AND v_found IS NULL THEN
+            v_floors := array_fill(v_first, ARRAY[10]);
         END IF;
 
-        IF v_jobs IS NOT NULL THEN
-            WITH started AS (
+        IF v_room > 0 AND (v_found IS NOT NULL OR v_jobs IS NOT NULL) THEN
+            -- What was found is leased here, what was walked to has been.
+            WITH found AS (
+                UPDATE runfold.jobs j SET member = c_token[n]
+                WHERE j.ctid = ANY (v_found)
+                RETURNING j.id, j.stream, j.flow, j.step, j.activation, j.attempt, j.priority,
+                    j.key, j.inputs, j.place
+            ), leased AS (
+                SELECT f.*, row_number() OVER (ORDER BY f.priority DESC, f.place, f.id) AS turn
+                FROM found f
+                UNION ALL
+                SELECT w.id, w.stream, w.flow, w.step, w.activation, w.attempt, w.priority,
+                    w.key, w.inputs, w.place, w.ordinality
+                FROM unnest(v_jobs) WITH ORDINALITY AS w
+            ), started AS (
                 SELECT l.*, s.id AS run,
-                    last.version + row_number() OVER (PARTITION BY l.stream ORDER BY l.ordinality)
+                    last.version + row_number() OVER (PARTITION BY l.stream ORDER BY l.turn)
                         AS version
-                FROM unnest(v_jobs) WITH ORDINALITY AS l
+                FROM leased l
                 CROSS JOIN LATERAL (
                     SELECT s.id FROM runfold.streams s
                     WHERE s.log_id = p_log AND s.stream = l.stream LIMIT 1
@@ -135,18 +131,19 @@ BEGIN
                     position, stream, ts, log_id, version, activation, attempt, topic, step, key,
                     state
                 )
-                SELECT p_last + s.ordinality, s.stream, p_ts, p_log, s.version, s.activation,
+                SELECT p_last + s.turn, s.stream, p_ts, p_log, s.version, s.activation,
                     s.attempt, 'step.started', s.step, s.key, c_state[n]
-                FROM started s ORDER BY s.ordinality
+                FROM started s ORDER BY s.turn
             )
             SELECT array_agg(o.id) AS id, array_agg(o.stream) AS stream, array_agg(o.run) AS run,
                 array_agg(o.flow) AS flow, array_agg(o.step) AS step,
                 array_agg(o.activation) AS activation, array_agg(o.attempt) AS attempt,
                 array_agg(c_queue[n]) AS queue, array_agg(o.priority) AS priority,
                 array_agg(o.key) AS key, array_agg(o.inputs) AS inputs,
-                array_agg(o.version) AS version
+                array_agg(o.version) AS version, array_agg(o.place) AS place
             INTO v_started
-            FROM (SELECT * FROM started ORDER BY ordinality) o;
+            FROM (SELECT * FROM started ORDER BY turn) o;
+            v_count := cardinality(v_started.id);
             IF v_is_limited THEN
                 PERFORM runfold.count_starts(p_log, p_ts, v_started.id, p_last + 1, ARRAY(
                     SELECT l.id FROM runfold.limits l
@@ -154,7 +151,14 @@ BEGIN
                 ));
             END IF;
 
-            p_last := p_last + cardinality(v_jobs);
+            IF v_jobs IS NULL THEN
+                v_floors := runfold.next_floors(
+                    v_given, v_first, v_count < v_room, v_started.priority[v_count],
+                    v_started.place[v_count]
+                );
+            END IF;
+
+            p_last := p_last + v_count;
             j_id := j_id || v_started.id;
             j_stream := j_stream || v_started.stream;
             j_run := j_run || v_started.run;

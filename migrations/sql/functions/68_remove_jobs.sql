@@ -13,15 +13,16 @@ BEGIN
         RETURN;
     END IF;
     WITH gone AS (
-        DELETE FROM runfold.jobs j WHERE j.ctid = ANY (p_found) RETURNING j AS job
+        DELETE FROM runfold.jobs j WHERE j.ctid = ANY (p_found)
+        RETURNING j.id, j.member, j.limits, j AS job
     )
     SELECT
-        array_agg((g.job).id) FILTER (
-            WHERE (g.job).member IS NOT NULL AND (
+        array_agg(g.id) FILTER (
+            WHERE g.member IS NOT NULL AND (
                 SELECT EXISTS (SELECT FROM runfold.limits l WHERE l.log_id = p_log OFFSET 0)
             )
         ),
-        array_agg(g.job) FILTER (WHERE (g.job).limits IS NOT NULL)
+        array_agg(g.job) FILTER (WHERE g.limits IS NOT NULL)
     INTO v_leased, v_lanes
     FROM gone g;
 

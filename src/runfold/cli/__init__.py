@@ -13,8 +13,10 @@ import click
 from runfold.cli.demo import demo
 from runfold.cli.migrate import migrate
 from runfold.cli.program import Program
+from runfold.cli.rebuild import rebuild
 from runfold.cli.roles import dispatcher, worker
 from runfold.cli.runs import runs
+from runfold.cli.runs_past import COMMANDS
 from runfold.cli.start import start
 
 
@@ -24,5 +26,7 @@ def main() -> None:
     """Queues, flows and timers whose whole truth is one event log."""
 
 
-for _command in (demo, start, runs, worker, dispatcher, migrate):
+for _command in (demo, start, runs, worker, dispatcher, migrate, rebuild):
     main.add_command(_command)
+for _command in COMMANDS:
+    runs.add_command(_command)

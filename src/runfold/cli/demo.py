@@ -7,15 +7,14 @@ import os
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from runfold import LogEvent, Run, RunCancelled, RunFailed, Runfold, RunState
+from runfold import Run, RunCancelled, RunFailed, Runfold, RunState
 from runfold.cli.answer import json_option, say_json, say_table
 from runfold.cli.program import Refused
 from runfold.cli.timeline import Timeline
@@ -97,9 +96,7 @@ async def _visit(rf: Runfold, stop: Stop, timeline: Timeline) -> Visit:
 async def _follow(rf: Runfold, stop: Stop, run: Run[Any], timeline: Timeline) -> None:
     """Show the events of ``run`` as they are recorded, from its first to its end."""
     first = await anext(aiter(run.events()))
-    following = cast(
-        "AsyncGenerator[LogEvent]", rf.events(of=stop.flow, after=first.id - 1, follow=True)
-    )
+    following = rf.events(of=stop.flow, after=first.id - 1, follow=True)
     async with aclosing(following) as events:
         async for event in events:
             if event.run_id == run.id:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ import click
 from runfold import Runfold, RunState
 from runfold.cli.answer import json_option, say_fields, say_json, say_table
 from runfold.cli.database import Database, database_options, find
+from runfold.cli.moment import Moment
 from runfold.cli.program import Refused
 from runfold.cli.timeline import Timeline
 
@@ -22,8 +23,11 @@ def runs() -> None:
 
 @runs.command()
 @click.option("--flow", help="Of this flow or job only.")
-@click.option("--status", help="In this status only.")
+@click.option("--status", "statuses", multiple=True, help="In this one; may be repeated: any.")
 @click.option("--tag", "tags", multiple=True, help="With this tag; may be repeated: all of them.")
+@click.option("--queue", help="Of this queue only.")
+@click.option("--since", type=Moment(), help="Created at this moment, as ISO 8601, or after it.")
+@click.option("--until", type=Moment(), help="Created before this moment.")
 @click.option("--limit", type=int, default=50, show_default=True, help="How many, 1 to 1000.")
 @click.option("--cursor", help="Where the page before ended.")
 @database_options
@@ -32,15 +36,11 @@ def ls(
     database: Database,
     as_json: bool,
     flow: str | None,
-    status: str | None,
-    tags: Sequence[str],
-    limit: int,
-    cursor: str | None,
+    statuses: Sequence[str],
+    **filters: Any,
 ) -> None:
     """List runs, newest first."""
-    page = database.ask(
-        lambda rf: rf.runs.list(flow, status=status, tags=tags, limit=limit, cursor=cursor)
-    )
+    page = database.ask(lambda rf: rf.runs.list(flow, status=statuses or None, **filters))
     if as_json:
         return say_json({"items": page.items, "next": page.next})
     columns = ("id", "name", "status", "created", "finished", "error")
@@ -62,15 +62,16 @@ def show(database: Database, as_json: bool, run: str) -> None:
 @runs.command()
 @click.argument("run")
 @click.option("--version", type=int, help="After this many of its events.")
-@click.option("--at", help="At this moment, as ISO 8601; without a zone: UTC.")
+@click.option("--at", type=Moment(), help="At this moment, as ISO 8601; without a zone: UTC.")
 @database_options
 @json_option
-def state(database: Database, as_json: bool, run: str, version: int | None, at: str | None) -> None:
+def state(
+    database: Database, as_json: bool, run: str, version: int | None, at: datetime | None
+) -> None:
     """Show the state of RUN now, at a version, or at a moment."""
     if version is not None and at is not None:
         raise click.UsageError("give --version or --at, not both")
-    moment = None if at is None else _moment(at)
-    _say_state(database.ask(lambda rf: _state(rf, run, version=version, at=moment)), as_json)
+    _say_state(database.ask(lambda rf: _state(rf, run, version=version, at=at)), as_json)
 
 
 @runs.command()
@@ -137,14 +138,6 @@ async def _state(rf: Runfold, run_id: str, **at: Any) -> RunState:
 async def _request(rf: Runfold, run_id: str, request: str, *details: Any) -> None:
     run = await find(rf, run_id)
     await getattr(run, request)(*details)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no moment: {error}", param_hint="--at") from error
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _row(state: RunState) -> tuple[Any, ...]:

@@ -173,6 +173,11 @@ class Catalog:
             f"{target!r} cannot be started; expected a Flow, a Job or the name of one"
         )
 
+    def input_of(self, name: str) -> Value:
+        """Return how the input of a run of the flow or job ``name`` is written."""
+        sealed = self._by_name().get(name)
+        return sealed.input if sealed is not None else ANY
+
     def result_of(self, target: Any) -> Value:
         """Return how the result of a run of ``target`` is read."""
         sealed = self._find(target)

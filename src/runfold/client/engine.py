@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from runfold.client.following import Following
+from runfold.define.values import ANY, Value
 from runfold.errors import RunNotFound, StoreUnavailable
 from runfold.flow.events import ENDS, FlowStart
 from runfold.flow.run import Run as Folded
 from runfold.flow.run import evolve, new
 from runfold.kernel.event import Draft, Event, Recorded
-from runfold.ports import Name, Outcome
+from runfold.ports import Outcome
 from runfold.runtime.hub import Watched
-from runfold.runtime.node import SAFETY, Node
+from runfold.runtime.node import Node
 from runfold.runtime.tail import decode
-from runfold.wire import LogEvent, log_event
 
 T = TypeVar("T")
 PAGE = 1000
@@ -28,9 +29,11 @@ PATIENCE = 30.0
 class Engine:
     """Reads, requests and waits; decides nothing."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, input_of: Callable[[str], Value] = lambda _: ANY) -> None:
         self.node = node
-        self._names: dict[int, Name] = {}
+        self.input_of = input_of
+        """How the input of runs of a flow or job is written, by its name."""
+        self.following = Following(node)
 
     async def submit(self, drafts: Sequence[Draft], **item: Any) -> Outcome:
         """Record an item; raises ``StoreUnavailable`` when the store does not answer in time."""
@@ -111,50 +114,18 @@ class Engine:
             raise RunNotFound(f"run {start.run_id} has no definition in this log")
         return new(definition)
 
-    async def stream(
-        self, stream: int, *, follow: bool, upto: int | None = None
-    ) -> AsyncIterator[Recorded]:
-        """Yield the events of a run up to version ``upto``; ``follow`` until its end."""
-        node, version = self.node, 0
-        while True:
-            seen = node.bell.count
-            rows = await node.store.read_stream(stream, after=version, limit=PAGE, upto=upto)
+    async def sized(
+        self, stream: int, *, upto: int | None = None
+    ) -> AsyncIterator[tuple[Recorded, int]]:
+        """Yield the events of a run as recorded so far, each with its size as stored."""
+        version, is_more = 0, True
+        while is_more:
+            rows = await self.node.store.read_stream(stream, after=version, limit=PAGE, upto=upto)
+            is_more = len(rows) == PAGE
             for row in rows:
                 version = row.version
-                yield decode(node.codec, row)
-                if row.topic in ENDS:
-                    return
-            if len(rows) < PAGE:
-                if not follow:
-                    return
-                await node.bell.wait(seen, SAFETY)
+                yield decode(self.node.codec, row), len(row.state)
 
-    async def events(
-        self, *, after: int | None = None, follow: bool = False, types: Sequence[str] = ()
-    ) -> AsyncIterator[LogEvent]:
-        """Yield every event of the log above ``after``, in order."""
-        node = self.node
-        until = None if follow else await node.store.head()
-        tail = node.tail(after or 0)
-        try:
-            while until is None or tail.position < until:
-                seen = node.bell.count
-                page = await tail.read(PAGE)
-                await self._learn_names(page)
-                for recorded in page:
-                    if until is not None and recorded.position > until:
-                        return
-                    if not types or recorded.event.TOPIC in types:
-                        yield log_event(recorded, self._names[recorded.stream])
-                if not page:
-                    await node.bell.wait(seen, SAFETY)
-        finally:
-            node.drop_tail(tail)
-
-    async def _learn_names(self, page: Sequence[Recorded]) -> None:
-        unknown = {recorded.stream for recorded in page} - self._names.keys()
-        if unknown:
-            if len(self._names) > 100_000:
-                self._names.clear()
-                unknown = {recorded.stream for recorded in page}
-            self._names.update(await self.node.store.names(sorted(unknown)))
+    def close(self) -> None:
+        """End what follows the log: the node has stopped."""
+        self.following.feed.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from runfold.client.run_past import Examined
+from runfold.client.run_watch import Followed
+from runfold.client.travel import Travelling
 from runfold.define.values import Value
-from runfold.errors import InvalidInput, RunCancelled, RunFailed, RunFinished, RunNotFound
+from runfold.errors import RunCancelled, RunFailed
 from runfold.flow.events import (
     FlowCancelled,
     FlowCancelRequested,
@@ -17,12 +19,9 @@ from runfold.flow.events import (
     FlowPaused,
     FlowResumed,
 )
-from runfold.flow.run import Run as Folded
 from runfold.flow.work import ACCEPTING, Gate
-from runfold.kernel.event import Draft, Event, Recorded
-from runfold.kernel.ids import text
-from runfold.ports import Inbox, Name, Refusal
-from runfold.wire import LogEvent, RunState, log_event, run_state
+from runfold.kernel.event import Recorded
+from runfold.wire import RunState, run_state
 
 if TYPE_CHECKING:
     from runfold.client.engine import Engine
@@ -30,20 +29,15 @@ if TYPE_CHECKING:
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Run(Generic[Out_co]):
+class Run(Followed, Examined, Travelling, Generic[Out_co]):
     """One run: its id, what it is doing, its result, and what may be asked of it."""
 
     def __init__(
         self, engine: Engine, id: bytes, *, flow: str, stream: int, result: Value, fresh: bool
     ) -> None:
-        self._engine, self._bytes, self._flow, self._stream = engine, id, flow, stream
+        super().__init__(engine, id, flow=flow, stream=stream)
         self._value = result
         self._watched = engine.watch(stream, fresh=fresh) if stream else None
-        self.id: str = text(id)
-        """The run's id, a UUID."""
-
-    def __repr__(self) -> str:
-        return f"Run({self._flow!r}, {self.id})"
 
     async def status(self) -> str:
         """Return its status: ``scheduled running awaiting paused cancelling failing completed
@@ -90,31 +84,10 @@ class Run(Generic[Out_co]):
         """Let a paused run go on. Raises ``RunFinished``."""
         await self._request(FlowResumed(), ACCEPTING, Gate.OPEN)
 
-    async def events(
-        self, *, types: Sequence[str] = (), after: int = 0, follow: bool = False
-    ) -> AsyncIterator[LogEvent]:
-        """Yield its events in order, those with an ``id`` above ``after``.
-
-        ``follow`` goes on until the run has ended; else it ends with what is recorded.
-        """
-        name = Name(self._bytes, self._flow)
-        async for recorded in self._engine.stream(await self._number(), follow=follow):
-            if recorded.position > after and (not types or recorded.event.TOPIC in types):
-                yield log_event(recorded, name)
-
-    async def _fold(self) -> Folded:
-        return await self._engine.fold(await self._number())
-
-    async def _number(self) -> int:
-        """Return its stream's number; of a run that waits in the inbox it is known later."""
-        if not self._stream:
-            self._stream = await self._engine.number(self._bytes) or 0
-            if not self._stream:
-                raise RunNotFound(
-                    f"run {self.id} is not recorded (yet): it was started inside a transaction "
-                    "that has not committed, or was rolled back"
-                )
-        return self._stream
+    def _sibling(self, id: bytes, stream: int) -> Self:
+        return type(self)(
+            self._engine, id, flow=self._flow, stream=stream, result=self._value, fresh=True
+        )
 
     async def _end(self, timeout: float | None) -> Recorded:
         try:
@@ -142,40 +115,3 @@ class Run(Generic[Out_co]):
             elif look_only:
                 raise TimeoutError
         return await watched.wait()
-
-    async def _request(self, event: Event, gates: int, gate: Gate) -> None:
-        number = await self._number()
-        outcome = await self._engine.submit(
-            [Draft(event)], stream=number, gates=gates, gate=int(gate)
-        )
-        if outcome.refusal in (Refusal.ENDED, Refusal.GATE):
-            raise RunFinished(
-                f"run {self.id} is {await self.status()!r}: it has ended or is ending; "
-                "nothing was recorded"
-            )
-        if outcome.refusal is not None:
-            raise RunNotFound(f"run {self.id} is not in this log")
-
-
-class Enlisted:
-    """Starts that are checked and wait to be written through a caller's connection."""
-
-    def __init__(
-        self, store: Inbox, rows: Sequence[tuple[bytes, str]], runs: list[Run[Any]]
-    ) -> None:
-        self._store, self._rows, self.runs = store, rows, runs
-
-    async def enlist(self, connection: Any) -> None:
-        """Write them, in the caller's thread, loop and transaction."""
-        waiting = self._store.enlist(connection, self._rows)
-        if waiting is not None:
-            await waiting
-
-    def enlist_blocking(self, connection: Any) -> None:
-        """Write them through a connection that blocks."""
-        waiting = self._store.enlist(connection, self._rows)
-        if waiting is not None:
-            waiting.close()
-            raise InvalidInput(
-                f"{connection!r} is an async connection: use it with `await rf.start(...)`"
-            )

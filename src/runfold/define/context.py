@@ -8,6 +8,7 @@ by attempts that fail; emits and state take effect with the attempt, or not at a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from types import UnionType
 from typing import Any, TypeVar, overload
@@ -20,6 +21,10 @@ D = TypeVar("D")
 
 class AttemptEnded(RuntimeError):
     """A handler called its context after its attempt had ended; the call did nothing."""
+
+
+class TransactionMisused(RuntimeError):
+    """A handler used ``ctx.transaction()`` in a way that could not commit with its attempt."""
 
 
 class Logger(ABC):
@@ -261,6 +266,15 @@ class Context(_Shared):
     def cancelled(self) -> Cancelled:
         """Whether the work is still wanted."""
 
+    @abstractmethod
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """Return a block that yields SQLAlchemy's ``AsyncConnection`` to the engine's database.
+
+        What is written through it and the completion of this attempt commit together, once, or
+        not at all: not at the block's end, and not when the attempt fails or lost its lease.
+        Once per attempt; raises ``TransactionMisused`` for a second one.
+        """
+
 
 class SyncContext(_Shared):
     """What a ``def`` handler can do, from its thread or process."""
@@ -276,3 +290,10 @@ class SyncContext(_Shared):
     @abstractmethod
     def cancelled(self) -> SyncCancelled:
         """Whether the work is still wanted."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Return a block that yields SQLAlchemy's ``Connection`` to the engine's database.
+
+        As ``Context.transaction``; not in a process of its own.
+        """

@@ -32,7 +32,7 @@ def draining(run: Run, error: ErrorInfo, grace: float) -> Decision:
     the gate is folded, no claim can follow.
     """
     step = error.details.get("step") if isinstance(error.details, dict) else None
-    event = FlowDraining(error=error, failed_step=step)
+    event = FlowDraining(error=error, failed_step=step, grace=grace)
     return Decision(
         drafts=[Draft(event, cause=run.version)],
         ready=[Ready(draft=0, kind="grace", delay=grace)],
@@ -57,7 +57,7 @@ def drain(run: Run, limit: int, grace: float) -> Decision:
             _cancel(run, act, decision)
     if leased and not run.announced:
         place = len(decision.drafts)
-        decision.drafts.append(Draft(FlowDraining(), cause=run.closed_version))
+        decision.drafts.append(Draft(FlowDraining(grace=grace), cause=run.closed_version))
         decision.ready.append(Ready(draft=place, kind="grace", delay=grace))
     if decision.drafts or run.open:
         return decision

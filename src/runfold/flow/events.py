@@ -106,6 +106,8 @@ class FlowDraining(Event):
     error: ErrorInfo | None = None
     """The rule of the engine that the run has broken; None: the gate was closed before."""
     failed_step: str | None = None
+    grace: float = 30.0
+    """Seconds from now after which what is still leased is taken."""
 
 
 class FlowPaused(Event):
@@ -202,6 +204,8 @@ class StepRetry(Event):
     next_attempt: int
     delay: float
     """Milliseconds from now; 0 when at once."""
+    retry_at: datetime | None = None
+    """When, in a run that begins with the past of another: the moment that the other had."""
     reason: Literal["errored", "stalled", "released", "limited"]
 
 

@@ -8,7 +8,6 @@ version.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from runfold.flow import events, inputs, matching, values
@@ -53,7 +52,7 @@ def _started_run(run: Run, event: events.FlowStart, recorded: Recorded) -> None:
     run.due_at = event.due_at
     run.waits = event.due_at is not None or bool(event.delay)
     if event.due_at is None and event.delay:
-        run.due_at = _later(recorded, event.delay)
+        run.due_at = values.later(recorded.ts, event.delay)
     matching.start(run, recorded.version)
 
 
@@ -224,7 +223,7 @@ def _progressed(run: Run, event: events.StepProgress, recorded: Recorded) -> Non
 
 
 def _changed_state(run: Run, event: events.State, recorded: Recorded) -> None:
-    expires_at = None if event.ttl is None else _later(recorded, event.ttl)
+    expires_at = None if event.ttl is None else values.later(recorded.ts, event.ttl)
     values.change(run.data, event, expires_at, recorded.ts)
 
 
@@ -317,14 +316,6 @@ def _answered(run: Run, recorded: Recorded, answer: Answer) -> Activation | None
     act.version = recorded.version
     run.answered[recorded.step, recorded.activation] = act
     return act
-
-
-def _later(recorded: Recorded, seconds: float) -> Any:
-    """Return the moment ``seconds`` after the event, None where no calendar goes."""
-    try:
-        return recorded.ts + timedelta(seconds=seconds)
-    except (OverflowError, ValueError):
-        return None
 
 
 STALLED = ErrorInfo(

@@ -27,11 +27,11 @@ def creation(start: FlowStart, definition: FlowDefinition) -> tuple[list[Draft],
     decision = decide(run)
     drafts = [Draft(start), *decision.drafts]
     rows = [replace(row, draft=row.draft + 1) for row in decision.ready]
-    deadline = _deadline(start, definition)
+    deadline = deadline_row(start, definition)
     return drafts, rows if deadline is None else [*rows, deadline]
 
 
-def _deadline(start: FlowStart, definition: FlowDefinition) -> Ready | None:
+def deadline_row(start: FlowStart, definition: FlowDefinition) -> Ready | None:
     """Return the timer of the deadline; one in seconds counts from when the run is due."""
     deadline = start.deadline if start.deadline is not None else definition.deadline
     if deadline is None:

@@ -33,6 +33,14 @@ def change(data: dict[str, Entry], event: State, expires_at: datetime | None, at
             data[event.key] = Entry(_appended(value, event.value, owned), expires_at, True)
 
 
+def later(moment: datetime, seconds: float) -> datetime | None:
+    """Return the moment ``seconds`` after ``moment``, None where no calendar goes."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        return None
+
+
 def _sum(value: Any, number: Any) -> Any:
     try:
         return _number(value) + _number(number)
@@ -69,9 +77,8 @@ def clean(data: dict[str, Entry], cleanup: str | float, outcome: str, at: dateti
 
 
 def _expire(data: dict[str, Entry], seconds: float, at: datetime) -> None:
-    try:
-        moment = at + timedelta(seconds=seconds)
-    except (OverflowError, ValueError):
+    moment = later(at, seconds)
+    if moment is None:
         return
     for entry in data.values():
         if entry.expires_at is None or entry.expires_at > moment:

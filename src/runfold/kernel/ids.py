@@ -29,6 +29,14 @@ def text(id: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def parsed(text: str) -> bytes:
+    """Return the 16 bytes of a UUID as ``text`` writes it; raises ``ValueError`` for another."""
+    id = bytes.fromhex(text.replace("-", ""))
+    if len(id) != 16:
+        raise ValueError(f"{text!r} is no UUID")
+    return id
+
+
 def _stamped(raw: bytes, *, version: int) -> bytes:
     stamped = bytearray(raw)
     stamped[6] = stamped[6] & 0x0F | version << 4

@@ -222,7 +222,7 @@ class Appender:
         """Record all in one transaction; when that is refused as a whole, one by one."""
         batch = self._batch(submissions, claims)
         try:
-            committed = await self._send(batch)
+            committed = await self.send(batch)
         except Exception:  # One bad item must not take those of others with it.
             _log.exception("a batch was rolled back; what it held goes singly")
             if self.claimer is not None and claims:
@@ -233,7 +233,7 @@ class Appender:
         for parcel in parcels:
             batch = self._batch(parcel, ())
             try:
-                committed = await self._send(batch)
+                committed = await self.send(batch)
             except Exception as error:  # The caller of this item alone is told.
                 self._fail(parcel, error)
             else:
@@ -264,8 +264,11 @@ class Appender:
                     ready.add(row.queue)
         return self.claimer.claims(frozenset(ready))
 
-    async def _send(self, batch: Batch) -> Committed:
-        """Return the store's answer; one that is away is asked again, with the same number."""
+    async def send(self, batch: Batch) -> Committed:
+        """Return the store's answer; one that is away is asked again, with the same number.
+
+        A batch that is not this appender's own changes nothing for its readers.
+        """
         delay = 0.02
         while True:
             try:

@@ -14,13 +14,13 @@ class Bell:
 
     def __init__(self) -> None:
         self.count = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def ring(self) -> None:
-        """Wake all waiters."""
+        """Wake all waiters, in the order in which they came."""
         self.count += 1
         if self._waiters:
-            waiters, self._waiters = self._waiters, set()
+            waiters, self._waiters = self._waiters, {}
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -31,12 +31,12 @@ class Bell:
             return True
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         alarm = None if timeout is None else loop.call_later(timeout, _give_up, waiter)
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
             if alarm is not None:
                 alarm.cancel()
         return self.count != seen

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from runfold.define.context import (
     AttemptEnded,
@@ -22,8 +24,19 @@ from runfold.runtime.context_logging import AttemptLogger
 from runfold.runtime.task import CancelSignal
 from runfold.settings import Span
 
+T = TypeVar("T")
 STATE_TIMEOUT = 60.0
 """Seconds that a thread waits for a value of the state."""
+
+
+def on_the_loop(attempt: Attempt, asking: Coroutine[Any, Any, T], timeout: float | None) -> T:
+    """Return what ``asking`` returns on the loop; called on the handler's thread."""
+    try:
+        future = asyncio.run_coroutine_threadsafe(asking, attempt.loop)
+    except RuntimeError as error:  # The loop is closed: the process stops.
+        asking.close()
+        raise AttemptEnded("the engine has stopped") from error
+    return future.result(timeout)
 
 
 class _Face:
@@ -114,6 +127,17 @@ class AttemptContext(_Face, Context):
         """Whether the work is still wanted."""
         return _AttemptCancelled(self._attempt.task.cancelled)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Any]:
+        """Yield a connection whose transaction commits with this attempt."""
+        opened = await self._attempt.begin()
+        try:
+            yield opened.connection
+        except BaseException:
+            await self._attempt.transaction.undo()
+            raise
+        self._attempt.transaction.leave()
+
 
 class _AttemptState(State):
     __slots__ = ("_attempt",)
@@ -169,6 +193,17 @@ class ThreadContext(_Face, SyncContext):
         """Whether the work is still wanted."""
         return _ThreadCancelled(self._attempt)
 
+    @contextmanager
+    def transaction(self) -> Generator[Any]:
+        """Yield a connection whose transaction commits with this attempt."""
+        opened = on_the_loop(self._attempt, self._attempt.begin(), None)
+        try:
+            yield opened.connection
+        except BaseException:
+            on_the_loop(self._attempt, self._attempt.transaction.undo(), None)
+            raise
+        self._attempt.transaction.leave()
+
     def emit_stored(self, name: str, plain: Any) -> None:
         """Emit a payload that another process has written as plain JSON already."""
         self._attempt.emit(name, plain, is_stored=True)
@@ -182,13 +217,7 @@ class _ThreadState(SyncState):
 
     def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
         self._attempt.check()
-        reading = self._attempt.read(key, default, type)
-        try:
-            future = asyncio.run_coroutine_threadsafe(reading, self._attempt.loop)
-        except RuntimeError as error:  # The loop is closed: the process stops.
-            reading.close()
-            raise AttemptEnded("the engine has stopped") from error
-        return future.result(STATE_TIMEOUT)
+        return on_the_loop(self._attempt, self._attempt.read(key, default, type), STATE_TIMEOUT)
 
     def set(self, key: str, value: Any, ttl: Span | None = None) -> None:
         self._attempt.change("set", key, value, ttl)

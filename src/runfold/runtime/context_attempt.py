@@ -18,7 +18,9 @@ from runfold.flow.names import job_id, step_id
 from runfold.flow.state import Entry
 from runfold.flow.values import change
 from runfold.kernel.event import Draft, Event
+from runfold.ports import Transaction
 from runfold.runtime.context_facts import Facts, Spawn
+from runfold.runtime.context_transaction import HandlerTransaction
 from runfold.runtime.task import Task
 from runfold.settings import Span, seconds
 
@@ -41,7 +43,7 @@ class Attempt:
 
     __slots__ = (
         "_facts", "_input", "_loop", "_spawn", "emits", "ended", "fault", "refused", "states",
-        "task", "thread",
+        "task", "thread", "transaction",
     )  # fmt: skip
 
     def __init__(self, task: Task, spawn: Spawn, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,6 +61,7 @@ class Attempt:
         self._input: Any = _UNREAD
         self.thread = False
         """The handler runs on a thread."""
+        self.transaction = HandlerTransaction(self._make_transaction)
 
     def draft(self, event: Event) -> Draft:
         """Return ``event`` as one of this attempt."""
@@ -197,6 +200,20 @@ class Attempt:
         if self._facts is None:
             self._facts = Facts(self.task.record, self._spawn, self.draft)
         return self._facts
+
+    async def begin(self) -> Transaction:
+        """Begin the transaction that commits with this attempt; facts wait for it from now on."""
+        self.check()
+        await self.flush()
+        self.facts().hold()
+        return await self.transaction.begin()
+
+    def _make_transaction(self) -> Transaction:
+        return self.task.transaction(blocking=self.thread)
+
+    def held(self) -> list[Draft]:
+        """Return the facts that waited for the transaction."""
+        return [] if self._facts is None else self._facts.taken()
 
     async def flush(self) -> None:
         """Return when all facts are written."""

@@ -32,14 +32,14 @@ class Facts:
     """The facts of one attempt on their way into the log; used on the loop's thread."""
 
     __slots__ = (
-        "_chunks", "_dropped", "_flushed", "_idle", "_make", "_pending", "_record", "_spawn",
-        "_timer", "_written_at",
+        "_chunks", "_dropped", "_flushed", "_idle", "_is_held", "_make", "_pending", "_record",
+        "_spawn", "_timer", "_written_at",
     )  # fmt: skip
 
     def __init__(self, record: Record, spawn: Spawn, make: Callable[[Event], Draft]) -> None:
         self._record, self._spawn, self._make = record, spawn, make
         self._pending: list[Draft] = []
-        self._idle = True
+        self._idle, self._is_held = True, False
         self._flushed: list[asyncio.Future[None]] = []
         self._dropped = 0
         self._chunks: dict[str, list[str]] = {}
@@ -65,8 +65,29 @@ class Facts:
             else:
                 self._timer = loop.call_later(wait, self._output)
 
+    def hold(self) -> None:
+        """Keep what comes from now on, until ``taken`` or ``flush``."""
+        self._is_held = True
+
+    def taken(self) -> list[Draft]:
+        """Return what was kept, for whoever records it with the end of the attempt."""
+        self._gather()
+        pending, self._pending = self._pending, []
+        return pending
+
     async def flush(self) -> None:
         """Return when everything is written, or known never to be."""
+        self._is_held = False
+        self._gather()
+        if self._pending:
+            self._send()
+        if not self._idle:
+            flushed = asyncio.get_running_loop().create_future()
+            self._flushed.append(flushed)
+            await flushed
+
+    def _gather(self) -> None:
+        """Make events of the output that waits, and of what was dropped."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -75,10 +96,6 @@ class Facts:
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             self.add(Log(level="warning", message=f"{dropped} log lines were too many; dropped"))
-        if not self._idle:
-            flushed = asyncio.get_running_loop().create_future()
-            self._flushed.append(flushed)
-            await flushed
 
     def _output(self) -> None:
         """Write the chunks of one stream; the others wait for their turn."""
@@ -95,7 +112,7 @@ class Facts:
         self.add(Output(stream=stream, chunk="".join(self._chunks.pop(stream))))
 
     def _send(self) -> None:
-        if self._idle:
+        if self._idle and not self._is_held:
             self._idle = False
             self._spawn(self._sending())
 

@@ -7,17 +7,12 @@ from typing import Any
 
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowDefined
+from runfold.flow.streams import definitions_id
 from runfold.kernel.event import Draft
-from runfold.kernel.ids import keyed_id
 from runfold.ports import Codec, EventLog, LogIdentity, Refusal
 from runfold.runtime.appender import Appender
 
 READ_LIMIT = 1000
-
-
-def stream_id(log_id: int, flow: str) -> bytes:
-    """Return the id of the stream that holds the definitions of ``flow``."""
-    return keyed_id(str(log_id), FlowDefined.TOPIC, flow)
 
 
 class Definitions:
@@ -49,31 +44,37 @@ class Definitions:
     async def define(self, definition: FlowDefinition, appender: Appender) -> None:
         """Record ``definition`` unless it is what was served last under its name."""
         async with self._one_at_a_time:
-            await self._define(definition, appender)
+            await self._define(definition, appender, last=True)
 
-    async def _define(self, definition: FlowDefinition, appender: Appender) -> None:
+    async def keep(self, definition: FlowDefinition, appender: Appender) -> None:
+        """Record ``definition`` unless it is known; what was served last stays the last."""
+        async with self._one_at_a_time:
+            await self._define(definition, appender, last=False)
+
+    async def _define(self, definition: FlowDefinition, appender: Appender, *, last: bool) -> None:
         while True:
             await self._read(definition.name)
-            self._by_hash[definition.hash] = definition
             version, hash = self._last.get(definition.name, (0, ""))
-            if hash == definition.hash:
+            if hash == definition.hash or (not last and definition.hash in self._by_hash):
                 return
-            event = FlowDefined(
-                name=definition.name, hash=definition.hash, definition=definition.data()
-            )
+            defined = [definition]
+            if hash and not last:
+                defined.append(self._by_hash[hash])
             stream = await self._stream(definition.name)
             where: dict[str, Any] = (
                 {"stream": stream, "version": version}
                 if stream
-                else {"id": stream_id(self._identity.log_id, definition.name)}
+                else {"id": definitions_id(self._identity.log_id, definition.name)}
             )
-            outcome = await appender.submit([Draft(event)], **where)
-            # Another process that served first moved the stream: look again, compare again.
-            if outcome.refusal not in (None, Refusal.EXISTS, Refusal.VERSION):
+            outcome = await appender.submit([_defining(one) for one in defined], **where)
+            if outcome.refusal is None:
+                self._by_hash[definition.hash] = definition
+            elif outcome.refusal not in (Refusal.EXISTS, Refusal.VERSION):
                 raise RuntimeError(f"definition of {definition.name!r}: {outcome.refusal!r}")
+            # Another process that served first moved the stream: look again, compare again.
 
     async def _stream(self, flow: str) -> int:
-        id = stream_id(self._identity.log_id, flow)
+        id = definitions_id(self._identity.log_id, flow)
         return (await self._log.find([id])).get(id, 0)
 
     async def _read(self, flow: str) -> None:
@@ -91,3 +92,7 @@ class Definitions:
                     self._last[flow] = (row.version, event.hash)
             if len(rows) < READ_LIMIT:
                 return
+
+
+def _defining(one: FlowDefinition) -> Draft:
+    return Draft(FlowDefined(name=one.name, hash=one.hash, definition=one.data()))

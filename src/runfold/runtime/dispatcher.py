@@ -128,8 +128,10 @@ class Dispatcher:
         await self._fold()
         if self.tail.position < self._seen_by_leader:
             return self.tail.position != before
-        touched = self._again | await self._sweep()
-        self._again = set()
+        split = {self.tail.split}
+        touched = (self._again | await self._sweep()) - split
+        # Of a commit that the page has cut in two, what was decided may be in the other half.
+        self._again &= split
         await self._decide_all(touched)
         await self._save_cursor()
         return bool(touched) or self.tail.position != before

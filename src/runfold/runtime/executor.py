@@ -20,8 +20,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from runfold.define.context import TransactionMisused
 from runfold.errors import InvalidInput
 from runfold.kernel.event import Draft
 from runfold.ports import Clock
@@ -33,8 +34,17 @@ from runfold.runtime.executor_endings import Raised, completed, errored, raised,
 from runfold.runtime.process import Processes
 from runfold.runtime.task import Task
 
+T = TypeVar("T")
 Outcome = tuple[bool, Any]
 """(True, plain result), or (False, ``Raised``)."""
+
+
+class Pool(Protocol):
+    """Where sync handlers run."""
+
+    def submit(self, call: Callable[..., T], /, *args: Any) -> Future[T]:
+        """Have ``call`` run beside the loop; return the future of its result."""
+        ...
 
 
 class _Run(NamedTuple):
@@ -71,18 +81,34 @@ class Executor:
         if task.aborted:
             return []
         attempt = Attempt(task, self._spawn, asyncio.get_running_loop())
-        started = self._monotonic()
+        try:
+            return await self._ended(attempt)
+        finally:
+            await attempt.transaction.undo()  # Unless it was handed over.
+
+    async def _ended(self, attempt: Attempt) -> list[Draft]:
+        task, started = attempt.task, self._monotonic()
         if task.timeout is None and task.handler.kind == "async":
             is_done, value = await self._inline(attempt)
         else:
             is_done, value = await self._beside(attempt)
         duration = (self._monotonic() - started) * 1000
         attempt.ended = attempt.ended or "it has returned"
-        await attempt.flush()
         if task.grip.aborted is not None:
+            await attempt.transaction.undo()
+            await attempt.flush()
             return []
         if attempt.fault is not None:
-            return errored(attempt, raised(attempt.fault, refused=True), duration)
+            is_done, value = False, raised(attempt.fault, refused=True)
+        if is_done and attempt.transaction.state in ("open", "ready"):
+            try:
+                task.grip.transaction = attempt.transaction.hand_over()
+            except TransactionMisused as error:
+                is_done, value = False, raised(error)
+            else:
+                return [*attempt.held(), *completed(attempt, value, duration)]
+        await attempt.transaction.undo()
+        await attempt.flush()
         return (completed if is_done else errored)(attempt, value, duration)
 
     # An async handler without a timeout: no task of its own.
@@ -151,7 +177,8 @@ class Executor:
         attempt.thread = True
         begin_soon = partial(attempt.loop.call_soon_threadsafe, begin)
         if attempt.task.handler.kind == "thread":
-            pool, stop = self._thread_pool(), None
+            pool: Pool = self._thread_pool()
+            stop = None
             work: Callable[[], Outcome] = partial(_called, attempt, begin_soon)
         else:
             processes = self._process_pool()
@@ -163,7 +190,7 @@ class Executor:
         future.add_done_callback(lambda _: _soon(attempt.loop, _resolve, gone))
         return _Run(gone, future.result, stop or future.cancel)
 
-    def _thread_pool(self) -> ThreadPoolExecutor:
+    def _thread_pool(self) -> Pool:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._thread_count, "runfold")
         return self._threads

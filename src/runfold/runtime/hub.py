@@ -24,12 +24,12 @@ class Watched:
         self.end: Recorded | None = None
         self.looked = False
         """An end before the watch began would be known."""
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def ended(self, recorded: Recorded) -> None:
         """Keep the end and wake everyone who waits for it."""
         self.end = recorded
-        waiters, self._waiters = self._waiters, set()
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -38,11 +38,11 @@ class Watched:
         """Return the event that ended the run, once it has."""
         while self.end is None:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
+            self._waiters[waiter] = None
             try:
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                self._waiters.pop(waiter, None)
         return self.end
 
 

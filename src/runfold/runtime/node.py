@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,16 +17,16 @@ from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.definitions import Definitions
 from runfold.runtime.dispatcher import Dispatcher
-from runfold.runtime.executor import Executor
 from runfold.runtime.facts import Facts
 from runfold.runtime.hub import Hub
+from runfold.runtime.machine import Machine
 from runfold.runtime.membership import Membership
 from runfold.runtime.preparation import Preparation
 from runfold.runtime.runs import Runs
-from runfold.runtime.service import Service
 from runfold.runtime.starter import Starter
 from runfold.runtime.tail import Tail
 from runfold.runtime.timekeeper import Timekeeper
+from runfold.runtime.within import Within
 from runfold.runtime.worker import Worker
 from runfold.settings import Settings, seconds
 
@@ -57,12 +55,19 @@ class Node:
     """The parts of one process and the order in which they start and stop."""
 
     def __init__(
-        self, store: Store, codec: Codec, settings: Settings, clock: Clock, ids: Ids
+        self,
+        store: Store,
+        codec: Codec,
+        settings: Settings,
+        clock: Clock,
+        ids: Ids,
+        machine: Machine | None = None,
     ) -> None:
+        self.machine = machine or Machine()
         self.store, self.codec, self.settings = store, codec, settings
         self.clock, self.ids = clock, ids
         self.bell, self.timer_bell, self.hub_bell = Bell(), Bell(), Bell()
-        self.service = Service()
+        self.service = self.machine.service()
         self.service.on_rewound = self._rewound
         self.definitions = Definitions(store, codec, store.identity)
         self.appender = Appender(store, codec, settings, appender=ids.token(), clock=clock)
@@ -94,8 +99,8 @@ class Node:
         lease = seconds(self.settings.lease)
         self.membership = Membership(
             self.store, self.clock,
-            name=f"{socket.gethostname()}:{os.getpid()}", roles=" ".join(sorted(roles)),
-            tokens=self.ids.token, lease=lease,
+            name=self.machine.name, roles=" ".join(sorted(roles)),
+            tokens=self.ids.token, lease=lease, renewals=self.machine.renewals,
         )  # fmt: skip
         await self.membership.join()
         if "dispatcher" in roles:
@@ -123,17 +128,18 @@ class Node:
         assert self.membership is not None
         facts = Facts(self.store, self.codec)
         self.appender.sinks.append(facts.push)
-        self.executor = Executor(
+        self.executor = self.machine.executor(
             spawn=self.service.spawn, clock=self.clock, threads=self.settings.threads
         )
         self.preparation = Preparation(
             self.store, self.codec, self.definitions, facts, self.executor, self.appender,
-            handlers=work.handlers, deps=work.deps,
+            handlers=work.handlers, transactions=self.store, deps=work.deps,
         )  # fmt: skip
         self.worker = Worker(
             self.store, self.appender, self.preparation, self.membership, self.codec, self.clock,
             slots=work.slots, targets=sorted(work.handlers), spawn=self.service.spawn,
             check_every=seconds(self.settings.poll_max), dispatcher=self.dispatcher,
+            within=Within(self.appender, self.clock, self.ids.token, self.poke),
         )  # fmt: skip
         self.appender.worker = self.membership.member.name
         self.membership.on_lost = partial(

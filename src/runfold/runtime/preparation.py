@@ -13,7 +13,7 @@ from runfold.flow.events import FlowStart
 from runfold.flow.inputs import resolve, trigger
 from runfold.kernel.event import Draft, Recorded
 from runfold.kernel.ids import text
-from runfold.ports import Codec, EventLog, Job
+from runfold.ports import Codec, EventLog, Job, Transactions
 from runfold.runtime.appender import Appender
 from runfold.runtime.definitions import Definitions
 from runfold.runtime.executor import Executor
@@ -39,8 +39,10 @@ class Preparation:
         appender: Appender,
         *,
         handlers: Mapping[tuple[str, str], Handler],
+        transactions: Transactions,
         deps: Any,
     ) -> None:
+        self._transactions = transactions
         self._definitions, self._facts, self._executor = definitions, facts, executor
         self._appender, self._handlers, self._deps = appender, handlers, deps
         self._runs = Runs(log, codec, definitions)
@@ -94,6 +96,7 @@ class Preparation:
             deps=self._deps,
             record=partial(record, job),
             read_state=partial(self._read_state, job.stream),
+            transaction=self._transactions.handler_transaction,
             cancelled=CancelSignal(),
         )
 

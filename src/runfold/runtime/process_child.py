@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from runfold.define.context import Logger, SyncCancelled, SyncContext, SyncState
+from runfold.define.context import (
+    Logger,
+    SyncCancelled,
+    SyncContext,
+    SyncState,
+    TransactionMisused,
+)
 from runfold.define.importable import find
 from runfold.define.signature import signature_of
 from runfold.define.topic import Topic
@@ -198,6 +205,12 @@ class _ProcessContext(SyncContext):
     @property
     def cancelled(self) -> SyncCancelled:
         return self._cancelled
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        raise TransactionMisused(
+            "ctx.transaction() is not there in a process of its own: the transaction commits "
+            "where the attempt is recorded; leave out process=True"
+        )
 
     def emit(self, topic: Any, payload: Any = None) -> None:
         is_topic = isinstance(topic, Topic)

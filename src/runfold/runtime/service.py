@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from runfold.errors import StoreUnavailable
@@ -31,14 +32,16 @@ class Service:
     """Tasks of one process; after ``stop`` none of them is left."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._stopping = False
         self.on_rewound: Callable[[], None] | None = None
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
+    ) -> asyncio.Task[Any]:
         """Start a task; an exception in it is logged, the service goes on."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
+        task = asyncio.get_running_loop().create_task(coroutine, context=context)
+        self._tasks[task] = None
         task.add_done_callback(self._done)
         return task
 
@@ -87,6 +90,6 @@ class Service:
             delay = min(delay * 2, PAUSE_AFTER_ERROR_MAX)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             _log.error("a task of the engine failed", exc_info=task.exception())

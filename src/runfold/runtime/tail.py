@@ -42,6 +42,9 @@ class Tail:
         self.position = position
         self.stale = True
         """Somebody else may have appended: the store is worth a look."""
+        self.split = 0
+        """The stream of the last event of a full page from the store, which may have ended in
+        the middle of what one commit recorded; 0 when everything delivered is whole."""
         self._buffer: deque[Sequence[Recorded]] = deque()
         self._buffered = 0
 
@@ -57,6 +60,7 @@ class Tail:
     def pushed(self) -> list[Recorded]:
         """Return what continues the last delivery and is in memory; never waits."""
         page: list[Recorded] = []
+        self.split = 0
         while self._buffer and self._buffer[0][0].position <= self.position + 1:
             recorded = self._buffer.popleft()
             self._buffered -= len(recorded)
@@ -81,12 +85,14 @@ class Tail:
             return []
         self.stale = False  # Before the read: a ring in between makes it stale again.
         rows = await self._log.read(after=self.position, limit=limit, upto=upto)
-        self.stale |= len(rows) >= limit
+        is_full = len(rows) >= limit
+        self.stale |= is_full
         # While this waited more may have been pushed; what stands in rows comes first.
         if not rows or rows[-1].position <= self.position:
             return self.pushed()
         rows = [row for row in rows if row.position > self.position]
         self.position = rows[-1].position
+        self.split = rows[-1].stream if is_full else 0
         topics = self._topics
         return [decode(self._codec, row) for row in rows if topics is None or row.topic in topics]
 

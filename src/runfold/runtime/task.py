@@ -10,7 +10,7 @@ from typing import Any
 
 from runfold.define.handler import Handler
 from runfold.kernel.event import Draft
-from runfold.ports import Job
+from runfold.ports import Job, Transaction
 
 
 class CancelSignal:
@@ -73,13 +73,15 @@ class CancelSignal:
 class Grip:
     """What the executor and the worker share about one attempt while it runs."""
 
-    __slots__ = ("abort", "aborted", "gone")
+    __slots__ = ("abort", "aborted", "gone", "transaction")
 
     def __init__(self) -> None:
         self.aborted: str | None = None
         self.gone: asyncio.Future[None] | None = None
         self.abort: Callable[[], object] | None = None
         """Ends the handler as far as it can be ended; set by the executor."""
+        self.transaction: Transaction | None = None
+        """The handler's own, in which its completion is to be recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,8 @@ class Task:
     """Writes facts at once, in order; answers when they are in the log, or never will be."""
     read_state: Callable[[str], Awaitable[tuple[bool, Any]]]
     """Answers whether the run's state has the key now, and its plain value."""
+    transaction: Callable[..., Transaction]
+    """Makes a transaction for the handler: ``Transactions.handler_transaction``."""
     cancelled: CancelSignal = field(default_factory=CancelSignal)
     grip: Grip = field(default_factory=Grip)
 

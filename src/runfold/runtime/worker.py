@@ -19,13 +19,14 @@ from runfold.errors import RunfoldError, StoreUnavailable
 from runfold.flow.events import ErrorInfo, StepErrored, StepReleased, StepStarted
 from runfold.flow.work import Gate
 from runfold.kernel.event import Draft
-from runfold.ports import Claim, Clock, Codec, Job, Jobs, Outcome, Refusal
+from runfold.ports import Claim, Clock, Codec, Job, Jobs, Outcome, Refusal, Transaction
 from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.dispatcher import Dispatcher
 from runfold.runtime.membership import Membership
 from runfold.runtime.preparation import Preparation
 from runfold.runtime.task import Task
+from runfold.runtime.within import Undone, Within
 
 CLAIM_MAX = 250
 """How many jobs one claim takes from one queue at most."""
@@ -56,11 +57,12 @@ class Worker:
         targets: Sequence[tuple[str, str]],
         spawn: Spawn,
         check_every: float,
+        within: Within,
         dispatcher: Dispatcher | None = None,
     ) -> None:
         self._jobs, self._appender, self._preparation = jobs, appender, preparation
         self._membership, self._clock, self._spawn = membership, clock, spawn
-        self._dispatcher, self._targets = dispatcher, targets
+        self._dispatcher, self._targets, self._within = dispatcher, targets, within
         self.slots = dict(slots)
         self._busy: dict[str, int] = defaultdict(int)
         self._hungry = dict.fromkeys(self.slots, True)
@@ -229,10 +231,16 @@ class Worker:
             self.bell.ring()
 
     async def _finish(self, job: Job, drafts: list[Draft], task: Task) -> None:
+        transaction = task.grip.transaction
         if not drafts or task.aborted:
+            if transaction is not None:
+                await transaction.rollback()
             return  # Fenced: somebody else answers for this attempt.
         try:
-            outcome = await self._record_end(job, drafts)
+            if transaction is None:
+                outcome = await self._record_end(job, drafts)
+            else:
+                outcome = await self._record_within(transaction, job, drafts)
         except StoreUnavailable:
             _log.warning("left before attempt %d of %s was recorded", job.attempt, job.step)
             return
@@ -258,6 +266,21 @@ class Worker:
         if dispatcher is not None:
             dispatcher.expect(job.stream, future)
         return await future
+
+    async def _record_within(
+        self, transaction: Transaction, job: Job, drafts: list[Draft]
+    ) -> Outcome:
+        """Record the end in the handler's own transaction; that one undone, it has failed."""
+        lease = (job.id, self._membership.token)
+        underway: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        if self._dispatcher is not None:
+            self._dispatcher.expect(job.stream, underway)
+        try:
+            return await self._within.record(transaction, drafts, stream=job.stream, lease=lease)
+        except Undone as error:
+            return await self._record_end(job, [_failed(job, "EXECUTION_ERROR", error, again=True)])
+        finally:
+            underway.cancel()
 
     async def _record(self, job: Job, drafts: Sequence[Draft]) -> None:
         """Write what a handler logged, reported or recorded while it runs."""
@@ -303,10 +326,13 @@ class Worker:
         await asyncio.gather(*endings)
 
 
-def _failed(job: Job, code: str, error: Exception) -> Draft:
-    """Return the end of an attempt that can end in no other way; trying again would not help."""
+def _failed(job: Job, code: str, error: Exception, *, again: bool = False) -> Draft:
+    """Return the end of an attempt that can end in no other way.
+
+    ``again``: trying again may help.
+    """
     info = ErrorInfo(
-        type=type(error).__name__, code=code, message=str(error), retryable=False,
+        type=type(error).__name__, code=code, message=str(error), retryable=again,
         details=getattr(error, "details", None),
     )  # fmt: skip
     event = StepErrored(queue=job.queue, error=info)

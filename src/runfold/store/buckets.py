@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -21,6 +22,11 @@ class Verdict(NamedTuple):
 
     room: int
     due: datetime | None = None
+
+
+def joined(limits: Sequence[str]) -> str | None:
+    """Return the lane with these buckets as one text; None where there are none."""
+    return SEPARATOR.join(limits) if limits else None
 
 
 def limit_of(bucket: str) -> str:

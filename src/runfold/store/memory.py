@@ -8,10 +8,11 @@ it is open or not.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runfold.errors import InvalidInput
+from runfold.errors import InvalidInput, InvalidSettings
 from runfold.ports import (
     Batch,
     Clock,
@@ -24,12 +25,14 @@ from runfold.ports import (
     QueueState,
     Stalled,
     Stored,
+    Transaction,
 )
 from runfold.settings import Settings
 from runfold.store.memory_claim import leased_job
 from runfold.store.memory_commit import commit
 from runfold.store.memory_log import Database
 from runfold.store.memory_queues import counts, states
+from runfold.store.memory_rebuild import MemoryRebuilding, rebuilding
 from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
 
 
@@ -313,6 +316,20 @@ class MemoryStore:
                 "this memory store; a database's connection needs a store on that database"
             )
         connection.at_end(lambda: self._log.enter(rows))
+
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Raise ``InvalidSettings``: there is no database that a handler could write to."""
+        del blocking
+        raise InvalidSettings(
+            "ctx.transaction() needs a database, and memory:// is none; use SQLite or "
+            "PostgreSQL, or stub the step in tests"
+        )
+
+    def rebuild(
+        self, *, now: datetime | None = None
+    ) -> AbstractAsyncContextManager[MemoryRebuilding]:
+        """Return a block that replaces everything derived from the log at its end."""
+        return rebuilding(self._log, self._lock, lambda: self._now(now))
 
     async def ring(self) -> None:
         """Wake every listener of this log."""

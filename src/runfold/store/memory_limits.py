@@ -99,6 +99,10 @@ class Limits:
                 for oldest in list(islice(self.starts, 2)):
                     self._forget_starts(oldest, ts)
 
+    def hold(self, job: int, row: Row) -> None:
+        """Count a job that is leased, and was started at some time."""
+        self._hold(job, self._counting(row))
+
     def free(self, job: int, row: Row) -> None:
         """Count a job no more."""
         for bucket in self._counting(row):

@@ -71,10 +71,12 @@ class Log:
         return stored
 
     def add_job(self, job: Work, place: int) -> None:
-        """Put ``job`` into its queue, or beside it while its run's gate is shut."""
+        """Put ``job`` into its queue, or beside it while it is leased or its run's gate shut."""
         self.jobs[job.id] = job
         self.works[job.stream].add(job.id)
-        if self.streams[job.stream].gate not in _SHUT:
+        if job.token is not None:
+            self.limits.hold(job.id, job.row)
+        elif self.streams[job.stream].gate not in _SHUT:
             self.queues.put(job, place)
 
     def lease(self, job: Work, token: int, started: Stored) -> None:

@@ -1,9 +1,36 @@
-"""What Runfold ships for tests: the contract suite that every store inherits.
+"""What Runfold ships for tests: the simulation, and the contract suite that every store inherits.
 
-Nothing here is imported by the engine.
+Nothing here is imported by the engine, and nothing of it is imported before it is asked for.
 """
 
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runfold.testing.simulation import Call as Call
+    from runfold.testing.simulation import RealWorld as RealWorld
+    from runfold.testing.simulation import SimulatedRun as SimulatedRun
+    from runfold.testing.simulation import Simulation as Simulation
+    from runfold.testing.simulation import Stub as Stub
+    from runfold.testing.simulation import Stuck as Stuck
+    from runfold.testing.simulation import stub as stub
+
+_HOMES = {
+    "runfold.testing.simulation": (
+        "Call", "RealWorld", "SimulatedRun", "Simulation", "Stub", "Stuck", "stub",
+    ),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - as the table says
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
 
 if "pytest" in sys.modules:
     # A failing contract shows its values, as a test of one's own does.

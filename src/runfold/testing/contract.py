@@ -30,6 +30,7 @@ from runfold.testing.contract_readers import (
     InboxContract,
     NamespaceContract,
 )
+from runfold.testing.contract_rebuild import RebuildContract
 from runfold.testing.contract_rows import RowContract, TimerContract
 
 __all__ = ["StoreContract"]
@@ -41,6 +42,7 @@ class StoreContract(
     BatchContract,
     RowContract,
     TimerContract,
+    RebuildContract,
     ClaimContract,
     LimitContract,
     RateContract,

@@ -15,13 +15,13 @@ from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from runfold.store.sql.blocking import CallFailed, Database, Work
-from runfold.store.sql.postgres_driver import LOST, Address, connect, parse_address
+from runfold.store.sql.postgres_driver import LOST, Address, parse_address
+from runfold.store.sql.postgres_engine import engine_of
 
 CONNECTIONS_MAX = 10
 """How many transactions of one process run at once; further callers wait."""
@@ -66,7 +66,7 @@ class _Bridge:
     """A thread with an event loop and an engine; blocking calls go in from other threads."""
 
     def __init__(self, address: Address) -> None:
-        self.engine = _engine(address)
+        self.engine = engine_of(address, size=CONNECTIONS_MAX)
         # Under READ COMMITTED statements that only read gain nothing from a transaction, and
         # without one they cost one message, not three. A pooler may need one: see the driver.
         self.reader = self.engine
@@ -124,34 +124,6 @@ async def _serve(
     if calls := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(calls, timeout=CLOSE_SECONDS_MAX)
     await engine.dispose()
-
-
-def _engine(address: Address) -> AsyncEngine:
-    def connection() -> Any:
-        # The adapter around what `connect` returns; a pooler that hands each transaction to
-        # another server must not see the same name of a statement twice.
-        return engine.sync_engine.dialect.dbapi.connect(  # type: ignore[union-attr]
-            async_creator_fn=partial(_connect, address),
-            prepared_statement_cache_size=100 if address.prepares else 0,
-            prepared_statement_name_func=None if address.prepares else _unique_name,
-        )
-
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        creator=connection,
-        isolation_level="READ COMMITTED",
-        pool_size=CONNECTIONS_MAX,
-        max_overflow=0,
-    )
-    return engine
-
-
-def _unique_name() -> str:
-    return f"runfold_{uuid4().hex}"
-
-
-async def _connect(address: Address) -> Any:
-    return (await connect(address)).raw
 
 
 @asynccontextmanager

@@ -6,15 +6,21 @@ listens. None of them keeps state in its session, and each is made again when it
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+
 from runfold.errors import StoreUnavailable
-from runfold.ports import LogIdentity
+from runfold.ports import LogIdentity, Transaction
 from runfold.settings import Settings
 from runfold.store.sql.postgres_doorbell import PostgresDoorbell
 from runfold.store.sql.postgres_driver import LOST, connect, parse_address
 from runfold.store.sql.postgres_line import Line, Lines, Memory
 from runfold.store.sql.postgres_log import PostgresLog
+from runfold.store.sql.postgres_rebuild import rebuilding
 from runfold.store.sql.postgres_setup import open_log, prepare
+from runfold.store.sql.postgres_transaction import PostgresTransactions
 from runfold.store.sql.postgres_work import PostgresWork
+from runfold.store.sql.rebuilding import SqlRebuilding
 
 READERS = 4
 """How many connections one process reads through."""
@@ -43,6 +49,7 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         self.identity = LogIdentity(0, "", 0)
         self._url, self._address = url, parse_address(url)
         self._users = 0
+        self._transactions: PostgresTransactions | None = None
         self._reset()
 
     def attach(self, namespace: str) -> PostgresStore:
@@ -73,6 +80,7 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         finally:
             await link.close()
         self._memory.identity = self.identity
+        self._transactions = PostgresTransactions(self._address, self.settings, self.identity)
         self._users += 1
 
     async def close(self) -> None:
@@ -85,6 +93,14 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
             await ears.close()
         for line in (self._writer, self._bell, self._readers):
             await line.close()
+        if self._transactions is not None:
+            await self._transactions.close()
+
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Return a transaction for a handler."""
+        if self._transactions is None:
+            raise StoreUnavailable(f"the store on {self._address.place} is not open")
+        return self._transactions.transaction(blocking=blocking)
 
     async def health(self) -> str:
         """Return one line about the store; raises ``StoreUnavailable``."""
@@ -93,10 +109,15 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         place = self._address.place
         return f"postgresql {version} at {place}: log {log_id}, {head or 0} events"
 
+    def rebuild(self, *, now: datetime | None = None) -> AbstractAsyncContextManager[SqlRebuilding]:
+        """Return a block that replaces everything derived from the log at its end."""
+        return rebuilding(self._address, self.identity, now)
+
     def _reset(self) -> None:
         self._memory = Memory()
         self._writer = Line(self._address, self._memory)
         self._readers = Lines(self._address, self._memory, READERS)
         self._bell = Line(self._address, Memory())
         self._ears = []
+        self._transactions = None
         self._closed = self._ringing = self._rings_waiting = False

@@ -60,7 +60,8 @@ class Ears:
         self.proven.clear()
         with suppress(*LOST, StoreUnavailable):
             self._link = await connect(self._address)
-            await self._link.listen(self._channel, self._heard)
+            # Who lost the connection is deaf: woken at once, it looks, and listens again.
+            await self._link.listen(self._channel, self._heard, self.rung.set)
         if self._is_closed:
             await self.close()
         return self._link is not None

@@ -7,8 +7,8 @@ prepare statements, and each call is a transaction of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,8 @@ class Link:
     def __init__(self, connection: Any, *, prepares: bool) -> None:
         self._connection = connection
         self._prepares = prepares
+        self._is_open = False
+        """Inside ``transaction``."""
 
     @property
     def raw(self) -> Any:
@@ -103,7 +105,7 @@ class Link:
 
     async def rows(self, text: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows that the statement answers with."""
-        if self._prepares:
+        if self._prepares or self._is_open:
             found: list[Any] = await self._connection.fetch(text, *values)
             return found
         return await self._rows_in_a_transaction(text, values)
@@ -118,6 +120,28 @@ class Link:
         found = await self.rows(text, values)
         return found[0][0] if found else None
 
+    async def many(self, text: str, values: Sequence[Sequence[Any]]) -> None:
+        """Execute the statement once for each of ``values``, inside ``transaction``."""
+        if values:
+            await self._connection.executemany(text, values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Make everything in the block one transaction; what raises rolls it back."""
+        transaction = self._connection.transaction(isolation="read_committed")
+        await transaction.start()
+        self._is_open = True
+        try:
+            yield
+        except BaseException:
+            with suppress(*LOST):  # Then the server has rolled it back.
+                await transaction.rollback()
+            raise
+        else:
+            await transaction.commit()
+        finally:
+            self._is_open = False
+
     async def close(self) -> None:
         """Close politely; a connection that does not answer is dropped."""
         with suppress(*LOST):
@@ -127,8 +151,12 @@ class Link:
         """Close at once."""
         self._connection.terminate()
 
-    async def listen(self, channel: str, heard: Callable[[int], None]) -> None:
-        """Call ``heard`` with the backend's process id for each notification on ``channel``."""
+    async def listen(
+        self, channel: str, heard: Callable[[int], None], lost: Callable[[], None]
+    ) -> None:
+        """Call ``heard`` with the backend's process id for each notification on ``channel``, and
+        ``lost`` when the connection has ended."""
+        self._connection.add_termination_listener(lambda _connection: lost())
         await self._connection.add_listener(
             channel, lambda _connection, pid, _channel, _payload: heard(pid)
         )
@@ -154,13 +182,16 @@ class Link:
         return found
 
 
-async def connect(address: Address) -> Link:
-    """Return a new connection; raise one of ``LOST``, or ``StoreUnavailable`` when refused."""
+async def connect(address: Address, *, call_seconds: float | None = CALL_SECONDS_MAX) -> Link:
+    """Return a new connection; raise one of ``LOST``, or ``StoreUnavailable`` when refused.
+
+    A statement that takes longer than ``call_seconds`` counts as lost; None: none does.
+    """
     try:
         connection = await asyncpg.connect(
             address.dsn,
             timeout=CONNECT_SECONDS_MAX,
-            command_timeout=CALL_SECONDS_MAX,
+            command_timeout=call_seconds,
             statement_cache_size=_STATEMENTS_MAX if address.prepares else 0,
             max_cached_statement_lifetime=0,
         )

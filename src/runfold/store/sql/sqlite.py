@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +28,10 @@ from runfold.ports import (
     Renewer,
     Stalled,
     Stored,
+    Transaction,
 )
 from runfold.settings import Settings, seconds
+from runfold.store.sql.rebuilding import SqlRebuilding
 from runfold.store.sql.sqlite_checkpoint import Checkpoints
 from runfold.store.sql.sqlite_commit import LogSettings, commit
 from runfold.store.sql.sqlite_inbox import enlist
@@ -36,6 +39,8 @@ from runfold.store.sql.sqlite_lane import Lane
 from runfold.store.sql.sqlite_members import SqliteMembers
 from runfold.store.sql.sqlite_open import connect, path_of, prepare
 from runfold.store.sql.sqlite_read import SqliteReader
+from runfold.store.sql.sqlite_rebuild import rebuilding
+from runfold.store.sql.sqlite_transaction import SqliteTransactions
 from runfold.store.sql.sqlite_values import clock, moment
 
 POLL_SECONDS_MIN = 0.002
@@ -80,6 +85,7 @@ class SqliteStore:
         self._users = max(0, self._users - 1)
         if not self._users and self._open is not None:
             last, self._open = self._open, None
+            await last.transactions.close()
             await asyncio.to_thread(last.close)
 
     async def now(self) -> datetime:
@@ -258,6 +264,14 @@ class SqliteStore:
         """Write (run id, body) rows through a caller's connection, in its transaction."""
         return enlist(connection, self.path, self.identity.log_id, rows)
 
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Return a transaction for a handler."""
+        return self._held.transactions.transaction(blocking=blocking)
+
+    def rebuild(self, *, now: datetime | None = None) -> AbstractAsyncContextManager[SqlRebuilding]:
+        """Return a block that replaces everything derived from the log at its end."""
+        return rebuilding(self._held.path, self.settings, self.identity, now)
+
     async def ring(self) -> None:
         """Do nothing: other processes see the file change."""
 
@@ -287,10 +301,12 @@ class _Open:
 
     def __init__(self, store: SqliteStore) -> None:
         path, settings, log = store.path, store.settings, store.identity.log_id
+        self.path = path
         self.log = LogSettings(log, settings.blob_min)
         self.questions, self.members = SqliteReader(log), SqliteMembers(log)
         self.writer = Lane(connect(path, settings), str(path))
         self.reader = Lane(connect(path, settings), str(path))
+        self.transactions = SqliteTransactions(path, settings, self.log)
         self.checkpoints = Checkpoints(path, lambda: connect(path, settings))
 
     def close(self) -> None:

@@ -74,25 +74,30 @@ class LogSettings(NamedTuple):
 def commit(connection: sqlite3.Connection, log: LogSettings, batch: Batch) -> Committed:
     """Record ``batch`` in one transaction, or answer as at first when it was recorded before."""
     with transaction(connection):
-        key = (log.log, batch.appender, batch.number)
-        if known := connection.execute(_KNOWN, key).fetchone():
-            return _repeated(connection, log.log, batch, *known)
-        now = clock(batch.now)
-        last, last_ts = connection.execute(_LAST, (log.log, 1)).fetchone() or (0, 0)
-        ts = max(now, last_ts)
-        writing = Writing(connection, log.log, last=last, ts=ts, blob_min=log.blob_min)
-        outcomes = _items(connection, log.log, batch.items, writing, now)
-        writing.settle()
-        jobs, served = _claims(connection, log.log, batch.claims, writing)
-        writing.flush()
-        first = last + 1 if writing.position > last else 0
-        refused = _refused(outcomes)
-        row = (batch.appender, batch.number, first, ts, log.log, refused)
-        connection.execute(_REMEMBER, row)
-        if not batch.number % BATCHES_PER_SWEEP:
-            forgotten = (log.log, log.log, now - BATCHES_KEPT_MICROS, 2 * BATCHES_PER_SWEEP)
-            connection.execute(_FORGET, forgotten)
-        return Committed(outcomes, jobs, moment(ts), first, served=served)
+        return record(connection, log, batch)
+
+
+def record(connection: sqlite3.Connection, log: LogSettings, batch: Batch) -> Committed:
+    """Do so in the transaction that holds the file's write lock already."""
+    key = (log.log, batch.appender, batch.number)
+    if known := connection.execute(_KNOWN, key).fetchone():
+        return _repeated(connection, log.log, batch, *known)
+    now = clock(batch.now)
+    last, last_ts = connection.execute(_LAST, (log.log, 1)).fetchone() or (0, 0)
+    ts = max(now, last_ts)
+    writing = Writing(connection, log.log, last=last, ts=ts, blob_min=log.blob_min)
+    outcomes = _items(connection, log.log, batch.items, writing, now)
+    writing.settle()
+    jobs, served = _claims(connection, log.log, batch.claims, writing)
+    writing.flush()
+    first = last + 1 if writing.position > last else 0
+    refused = _refused(outcomes)
+    row = (batch.appender, batch.number, first, ts, log.log, refused)
+    connection.execute(_REMEMBER, row)
+    if not batch.number % BATCHES_PER_SWEEP:
+        forgotten = (log.log, log.log, now - BATCHES_KEPT_MICROS, 2 * BATCHES_PER_SWEEP)
+        connection.execute(_FORGET, forgotten)
+    return Committed(outcomes, jobs, moment(ts), first, served=served)
 
 
 def _claims(

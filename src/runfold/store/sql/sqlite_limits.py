@@ -128,11 +128,6 @@ def buckets_of(limits: str | None) -> tuple[str, ...]:
     return tuple(limits.split(SEPARATOR)) if limits else ()
 
 
-def joined(limits: Sequence[str]) -> str | None:
-    """Return the lane with these buckets, as ``jobs.limits`` names it."""
-    return SEPARATOR.join(limits) if limits else None
-
-
 class SqliteLimits:
     """The limits of one log in one commit, at its time ``ts``; settings are read once."""
 

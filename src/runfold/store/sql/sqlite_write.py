@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
 from runfold.ports import Encoded, Item, Outcome, Row
+from runfold.store.buckets import joined
 from runfold.store.sql.schema import (
     BLOBS,
     EVENTS,
@@ -30,7 +31,7 @@ from runfold.store.sql.schema import (
 )
 from runfold.store.sql.sqlite_guards import Facts, Head, Lease, heads
 from runfold.store.sql.sqlite_lanes import SqliteLanes, Touched, in_use
-from runfold.store.sql.sqlite_limits import SqliteLimits, joined
+from runfold.store.sql.sqlite_limits import SqliteLimits
 from runfold.store.sql.sqlite_values import micros, param, prepared
 
 SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})

@@ -1,0 +1,82 @@
+"""Looking at the past of a run: ``run.why``, ``run.diff``, ``run.export``."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from runfold.client.capsule import Capsule
+from runfold.client.handle import Handle
+from runfold.client.redaction import Redact, redacted
+from runfold.errors import InvalidInput, RunNotFound
+from runfold.flow.definition import FlowDefinition
+from runfold.flow.diff import Diff, diff
+from runfold.flow.events import FlowStart
+from runfold.flow.holding import Hold
+from runfold.flow.trace import Trace
+from runfold.flow.why import Why, why
+from runfold.kernel.event import Recorded
+
+
+class Examined(Handle):
+    """The part of a ``Run`` that explains what is recorded of it."""
+
+    async def why(self, step: str | None = None) -> Why:
+        """Return why it, or ``step`` of it, is where it is: its causes, and what it waits for.
+
+        ``step``: the latest activation of a step, or, as ``name#2``, its second. Of an ended
+        run the causes are its critical path. Raises ``InvalidInput`` for a step that its flow
+        does not have.
+        """
+        definition, history = await self._recorded()
+        now = await self._engine.node.store.now()
+        answer = await asyncio.to_thread(why, definition, history, step, now=now)
+        return replace(answer, holds=tuple(await self._with_queues(answer.holds)))
+
+    async def diff(self, other: Examined) -> Diff:
+        """Return how it differs from ``other``, a run of any flow, version or database.
+
+        Both are compared by the names of activations, which do not depend on time, as far as
+        they have come. Each history is read whole.
+        """
+        if not isinstance(other, Examined):
+            raise InvalidInput(f"diff() takes a run, as rf.get() returns it, got {other!r}")
+        mine, theirs = await self._recorded(), await other._recorded()
+        one = await asyncio.to_thread(Trace, *mine)
+        another = await asyncio.to_thread(Trace, *theirs)
+        return await asyncio.to_thread(diff, one, another)
+
+    async def export(self, redact: Redact | None = None) -> Capsule:
+        """Return it as a capsule: its definition and its events so far, to save as one file.
+
+        ``redact``: paths to values that are replaced by ``"[redacted]"`` (``input.email``,
+        ``payload.*.card``), or a function of an event's type and values that returns what to
+        keep. Raises ``InvalidInput`` for what cannot be replaced.
+        """
+        definition, history = await self._recorded()
+        if redact is not None:
+            history = await asyncio.to_thread(redacted, history, definition, redact)
+        return Capsule(self.id, self._flow, definition, tuple(history), redacted=redact is not None)
+
+    async def _recorded(self) -> tuple[FlowDefinition, list[Recorded]]:
+        """Return the definition that the run follows and all its events."""
+        number = await self._number()
+        history = [recorded async for recorded, _ in self._engine.sized(number)]
+        start = history[0].event
+        assert isinstance(start, FlowStart)
+        definition = await self._engine.node.definitions.get(start.flow, start.definition)
+        if definition is None:
+            raise RunNotFound(f"run {self.id} has no definition in this log")
+        return definition, history
+
+    async def _with_queues(self, holds: tuple[Hold, ...]) -> list[Hold]:
+        """Return ``holds`` with what the working tables say about the queues they wait in."""
+        if not any(hold.kind == "queued" for hold in holds):
+            return list(holds)
+        counts = await self._engine.node.store.counts()
+        told = []
+        for hold in holds:
+            ready, leased = counts.get(hold.queue or "", (0, 0))
+            said = f"{hold.text}; {ready} are ready there and {leased} are worked on"
+            told.append(replace(hold, text=said) if hold.kind == "queued" else hold)
+        return told

@@ -1,0 +1,128 @@
+"""``rf.runs``: runs by what is true of them, listed, counted and cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from runfold.client.filters import refused
+from runfold.client.finder import Finder
+from runfold.client.run_query import (
+    ORDERS,
+    RunQuery,
+    checked_cursor,
+    checked_limit,
+    run_query,
+)
+from runfold.client.session import Session
+from runfold.flow.events import FlowCancelRequested
+from runfold.flow.work import ACCEPTING, Gate
+from runfold.kernel.event import Draft
+from runfold.wire import RunState
+
+Status = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; ``next`` is the cursor of the page behind it, None at the end."""
+
+    items: list[RunState]
+    next: str | None
+
+
+class Runs:
+    """``rf.runs``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._finder = session, Finder(session)
+
+    async def list(
+        self,
+        of: Any = None,
+        *,
+        status: Status | None = None,
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        order: str = "newest",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return a page of runs, newest first, without their ``steps`` and ``data``.
+
+        ``of``: of one flow or job. ``status``: one or several, or what other systems call it
+        (``PENDING``, ``PROCESSING``, ...). ``tags``: with all of these. ``queue``: whose entry
+        waits there. ``since``, ``until``: created at or after, and before, a moment (aware).
+        ``limit``: 1 to 1000. ``cursor``: the ``next`` of the page before. Raises
+        ``InvalidInput``.
+        """
+        if order not in ORDERS:
+            raise refused("order", f"order is {order!r}, expected one of {ORDERS!r}")
+        query = self._query(of, status, tags, queue, since, until)
+        most, items = checked_limit(limit), list[RunState]()
+        last = before = checked_cursor(cursor)
+        async for stream, state in self._finder.states(query, before=before):
+            if len(items) == most:
+                return Page(items, str(last))
+            items.append(replace(state, steps=[], data={}))
+            last = stream
+        return Page(items, None)
+
+    async def count(
+        self,
+        of: Any = None,
+        *,
+        status: Status | None = None,
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Return how many runs ``list`` would find."""
+        return await self._finder.count(self._query(of, status, tags, queue, since, until))
+
+    async def cancel(
+        self, of: Any = None, *, tags: Sequence[str], reason: str | None = None
+    ) -> int:
+        """Cancel every open run with all of ``tags`` that is recorded at the call.
+
+        Returns how many were asked: those that had not ended and were not on their way to an
+        end. Each is as after ``Run.cancel``; others are left alone. ``of``: of one flow or job.
+        """
+        query = self._query(of, None, tags, None, None, None)
+        if not query.tags:
+            raise refused("tags", "tags are empty, expected those of the group to be cancelled")
+        if reason is not None and not isinstance(reason, str):
+            raise refused("reason", f"reason is {reason!r}, expected a string")
+        asked = 0
+        async for streams in self._finder.open(query):
+            asked += await self._cancelled(streams, reason)
+        return asked
+
+    async def _cancelled(self, streams: Sequence[int], reason: str | None) -> int:
+        engine = self._session.engine
+        asked = [
+            engine.node.appender.submit(
+                [Draft(FlowCancelRequested(reason=reason))],
+                stream=stream, gates=ACCEPTING, gate=int(Gate.CLOSED),
+            )
+            for stream in streams
+        ]  # fmt: skip
+        outcomes = [await engine.patiently(one) for one in asked]
+        return sum(outcome.refusal is None for outcome in outcomes)
+
+    def _query(
+        self,
+        of: Any,
+        status: Status | None,
+        tags: Sequence[str] | None,
+        queue: str | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> RunQuery:
+        flow = None if of is None else self._session.catalog.name_of(of)
+        return run_query(flow, status=status, tags=tags, queue=queue, since=since, until=until)

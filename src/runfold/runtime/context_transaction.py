@@ -1,0 +1,64 @@
+"""The one transaction that an attempt may have, and the facts that wait for it.
+
+    none --begin--> open --block ends--> ready --the attempt completes--> committed with it
+                      |                    |
+                      +--block raises------+--anything else--> undone
+
+From ``begin`` on nothing of the attempt is written on the engine's own connections: what the
+handler logs and records waits, and is committed with the end of the attempt, whichever end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runfold.define.context import TransactionMisused
+from runfold.ports import Transaction
+
+
+class HandlerTransaction:
+    """Where an attempt stands with its transaction; used on the loop's thread."""
+
+    __slots__ = ("_make", "_transaction", "state")
+
+    def __init__(self, make: Callable[[], Transaction]) -> None:
+        self._make = make
+        self._transaction: Transaction | None = None
+        self.state = "none"
+
+    async def begin(self) -> Transaction:
+        """Return the begun transaction; raises ``TransactionMisused`` for a second one."""
+        if self.state != "none":
+            raise TransactionMisused(
+                "this attempt has had a transaction; there is one, and it commits with the attempt"
+            )
+        self.state = "open"
+        try:
+            self._transaction = self._make()
+            await self._transaction.begin()
+        except BaseException:
+            self._transaction, self.state = None, "undone"
+            raise
+        return self._transaction
+
+    def leave(self) -> None:
+        """The block has ended well: what it wrote waits for the end of the attempt."""
+        if self.state == "open":
+            self.state = "ready"
+
+    async def undo(self) -> None:
+        """Roll back, unless it was handed over or there is nothing to undo."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            self.state = "undone"
+            await transaction.rollback()
+
+    def hand_over(self) -> Transaction:
+        """Return the transaction to whoever commits the end of the attempt in it."""
+        transaction, self._transaction = self._transaction, None
+        if self.state != "ready" or transaction is None:
+            raise TransactionMisused(
+                "the handler returned inside of its transaction's block; leave the block first"
+            )
+        self.state = "handed over"
+        return transaction

@@ -1,0 +1,36 @@
+"""What a node takes from the computer under it: a name, tasks, threads.
+
+A simulation gives a node another one, on which nothing happens by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from runfold.ports import Clock
+from runfold.runtime.context_facts import Spawn
+from runfold.runtime.executor import Executor
+from runfold.runtime.membership import Renewals, RenewalThread, Renewing
+from runfold.runtime.service import Service
+
+
+class Machine:
+    """This computer."""
+
+    @property
+    def name(self) -> str:
+        """What a process that runs here is called in the log."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    def service(self) -> Service:
+        """Return what starts the tasks of one node."""
+        return Service()
+
+    def executor(self, *, spawn: Spawn, clock: Clock, threads: int) -> Executor:
+        """Return what runs handlers."""
+        return Executor(spawn=spawn, clock=clock, threads=threads)
+
+    def renewals(self, renewing: Renewing) -> Renewals:
+        """Renew a lease again and again, whatever the event loop does; return what ends it."""
+        return RenewalThread(renewing)

@@ -1,0 +1,103 @@
+"""A rebuild in memory: everything derived goes into a new log, which takes the old one's place.
+
+The events are the same list; what is replaced is all that can be lost.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from threading import Lock
+
+from runfold.errors import EngineRunning
+from runfold.flow.events import ENDS
+from runfold.ports import Name, RestoredRun
+from runfold.store.memory_lanes import Work
+from runfold.store.memory_log import Log, Stream
+
+NOBODY = 0
+"""A token that no member has: what it leases is stalled."""
+
+
+class MemoryRebuilding:
+    """The tables that a rebuild fills, seen by nobody before they are done."""
+
+    def __init__(self, log: Log) -> None:
+        self.fresh = Log(log.identity)
+        self.fresh.limits = replace(log.limits, holds=defaultdict(set))
+        self._open: dict[int, None] = {}
+
+    async def name(self, streams: Sequence[tuple[int, Name]], ended: Sequence[int]) -> None:
+        """Put back what these numbers stand for, and which of them are runs under way."""
+        for number, name in streams:
+            self.fresh.streams[number] = Stream(name.id, name.flow)
+            self.fresh.ids[name.id] = number
+            if name.flow is not None:
+                self._open[number] = None
+        for number in ended:
+            self._open.pop(number, None)
+
+    async def open_runs(self, *, after: int, limit: int) -> list[int]:
+        """Return numbers above ``after`` of runs that did not end, in order."""
+        return [number for number in self._open if number > after][:limit]
+
+    async def put(self, runs: Sequence[RestoredRun]) -> None:
+        """Put back gates, jobs and timers."""
+        for run in runs:
+            self.fresh.streams[run.stream].gate = run.gate
+            for id, row, leased in run.work:
+                work = Work(id, run.stream, row, due=row.due_at)
+                if row.kind is not None:
+                    self.fresh.add_timer(work)
+                    continue
+                work.token = NOBODY if leased else None
+                self.fresh.add_job(work, id)
+
+    async def save_cursor(self, name: str, position: int) -> None:
+        """Put back how far a reader had come."""
+        self.fresh.cursors[name] = self.fresh.identity, position
+
+
+@asynccontextmanager
+async def rebuilding(
+    log: Log, lock: Lock, now: Callable[[], datetime]
+) -> AsyncIterator[MemoryRebuilding]:
+    """Yield what fills new tables of ``log``; at the end of the block they are its tables.
+
+    The lock cannot be held while other tasks run: what was recorded meanwhile ends it instead.
+    """
+    with lock:
+        _refuse_while_running(log, now())
+        head = len(log.events)
+    tables = MemoryRebuilding(log)
+    yield tables
+    with lock:
+        _refuse_while_running(log, now())
+        if len(log.events) != head:
+            raise EngineRunning(
+                f"{len(log.events) - head} events were recorded during the rebuild and nothing "
+                "was replaced; stop whoever records them and rebuild again"
+            )
+        _replace(log, tables.fresh)
+
+
+def _replace(log: Log, fresh: Log) -> None:
+    for stored in log.events:
+        stream = fresh.streams[stored.stream]
+        stream.positions.append(stored.position)
+        stream.ended = stored.topic in ENDS
+    for derived in (
+        "streams", "ids", "jobs", "timers", "queues", "limits", "agenda", "works", "members",
+        "leader", "cursors",
+    ):  # fmt: skip
+        setattr(log, derived, getattr(fresh, derived))
+
+
+def _refuse_while_running(log: Log, now: datetime) -> None:
+    alive = [member for member, until in log.members.values() if until > now]
+    leads = log.leader is not None and log.leader[1] > now
+    if alive or leads:
+        raise EngineRunning.while_alive([member.name for member in alive], leads=leads)

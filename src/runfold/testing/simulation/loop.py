@@ -1,0 +1,316 @@
+"""An event loop whose time is virtual and whose order of callbacks is drawn from a seed.
+
+Nothing here waits: when nothing is ready, whoever drives the loop moves its time to the next
+timer. What may change places is what no guarantee of asyncio orders:
+
+    strand      a task of the engine, or a whole handler with all tasks that it starts; its
+                callbacks run in the order in which they became ready, as asyncio promises
+    strands     side by side: which of the ready ones goes next is drawn, again for each step
+
+A strand belongs to a host, a simulated process. A host that is killed never runs again, not
+even the ``finally`` of what it was doing; one that is frozen goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from itertools import count
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Timer = tuple[float, int, asyncio.TimerHandle, "Strand"]
+
+TICK = 1e-6
+"""The least that time moves, in seconds."""
+UNWIND_MAX = 100_000
+"""How many callbacks may run to unwind what is left at the end."""
+_PURGE_MIN = 1000
+"""How many timers are cancelled before the heaps are cleaned."""
+
+
+class Host:
+    """A simulated process, as the loop sees it."""
+
+    __slots__ = ("is_dead", "name", "parked")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_dead = False
+        self.parked: list[Strand] | None = None
+        """While frozen: what would be ready."""
+
+    @property
+    def is_up(self) -> bool:
+        """Neither dead nor frozen."""
+        return not self.is_dead and self.parked is None
+
+
+class Strand:
+    """Callbacks that keep their order. ``is_idling``: its timers only look for work."""
+
+    __slots__ = ("host", "is_idling", "queue")
+
+    def __init__(self, host: Host, *, is_idling: bool = False) -> None:
+        self.host, self.is_idling = host, is_idling
+        self.queue: deque[asyncio.Handle] = deque()
+
+    def context(self) -> contextvars.Context:
+        """Return a copy of the current context in which things belong to this strand."""
+        context = contextvars.copy_context()
+        context.run(STRAND.set, self)
+        return context
+
+
+STRAND: contextvars.ContextVar[Strand] = contextvars.ContextVar("strand")
+"""On whose behalf this code runs."""
+
+
+class _Numbered:
+    """Hashes by number, so that the order of a set is the same in every process."""
+
+    _number: int
+
+    def __hash__(self) -> int:
+        try:
+            return self._number
+        except AttributeError:
+            loop: Any = self.get_loop()  # type: ignore[attr-defined]
+            self._number = loop.number()
+            return self._number
+
+
+class _Future(_Numbered, asyncio.Future[Any]):
+    pass
+
+
+class VirtualTask(_Numbered, asyncio.Task[Any]):
+    """A task that knows its strand."""
+
+    strand: Strand
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """``draw`` returns the next number in [0, 1). ``rest`` is asked whenever nothing is ready:
+    it moves time and returns True, or returns False to stop."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        super().__init__()
+        self.set_debug(False)
+        self._stopping = False
+        self.rest: Callable[[], bool] = lambda: False
+        self.left = 0
+        """After so many callbacks the loop stops, whatever is ready."""
+        self._draw = draw
+        self._runnable: list[Strand] = []
+        self._outside = Strand(Host("outside"))
+        self._time = self._skipped = 0.0
+        self._timers: list[Timer] = []
+        self._idling: list[Timer] = []
+        self._cancelled = 0
+        self._numbers = count(1)
+
+    # Time.
+
+    def time(self) -> float:
+        """Return the virtual seconds since the beginning."""
+        return self._time
+
+    def awake(self) -> float:
+        """Return the virtual seconds without those that were skipped: what hosts measure by."""
+        return self._time - self._skipped
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something can run at this very moment."""
+        return bool(self._runnable)
+
+    def next_timer(self) -> float | None:
+        """Return when the next timer fires that is not of an idling strand."""
+        return self._peek(self._timers)
+
+    def next_idling(self) -> float | None:
+        """Return when the next idling strand looks for work."""
+        when = self._peek(self._idling)
+        return None if when is None else when + self._skipped
+
+    def leap(self, when: float) -> None:
+        """Make it ``when`` and fire what is due by then."""
+        self._time = max(self._time, when)
+        self._fire(self._timers, self._time)
+        # What a skip adds and takes away again may differ by a rounding.
+        self._fire(self._idling, self.awake() + 1e-9)
+
+    def skip(self, when: float) -> None:
+        """Make it ``when`` as if idling strands had looked for work all the time, in vain."""
+        self._skipped += max(0.0, when - self._time)
+        self.leap(when)
+
+    def _peek(self, heap: list[Timer]) -> float | None:
+        while heap and (heap[0][2].cancelled() or heap[0][3].host.is_dead):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _fire(self, heap: list[Timer], now: float) -> None:
+        while heap and heap[0][0] <= now:
+            _, _, handle, strand = heapq.heappop(heap)
+            if not handle.cancelled():
+                self._add(strand, handle)
+
+    # Hosts.
+
+    def kill(self, host: Host) -> None:
+        """Never run anything of ``host`` again."""
+        host.is_dead, host.parked = True, None
+        for strand in self._take(host):
+            strand.queue.clear()
+
+    def freeze(self, host: Host) -> None:
+        """Run nothing of ``host`` until it thaws."""
+        host.parked = self._take(host)
+
+    def thaw(self, host: Host) -> None:
+        """Go on with a frozen host."""
+        if host.parked is not None:
+            self._runnable.extend(host.parked)
+            host.parked = None
+
+    def tasks_of(self, host: Host) -> list[VirtualTask]:
+        """Return the tasks of ``host`` that have not ended, oldest first."""
+        tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, VirtualTask)]
+        return sorted((task for task in tasks if task.strand.host is host), key=hash)
+
+    def unwind(self) -> None:
+        """Cancel whatever is left, of dead hosts too, and let it end; nothing counts any more."""
+        self.set_exception_handler(lambda *_: None)
+        tasks = sorted(asyncio.all_tasks(self), key=hash)
+        for task in tasks:
+            if isinstance(task, VirtualTask):
+                task.strand.host.is_dead, task.strand.host.parked = False, None
+            task.cancel()
+        self.rest, self.left = lambda: False, UNWIND_MAX
+        self.run_forever()
+        for task in tasks:
+            if not task.done():  # It swallows its cancellation: it is left, without a word.
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+            elif not task.cancelled():
+                task.exception()
+
+    def _take(self, host: Host) -> list[Strand]:
+        taken = [strand for strand in self._runnable if strand.host is host]
+        self._runnable = [strand for strand in self._runnable if strand.host is not host]
+        return taken
+
+    # What asyncio calls.
+
+    def number(self) -> int:
+        """Return 1, 2, 3 ..."""
+        return next(self._numbers)
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Put a callback behind those of its strand."""
+        if context is None:
+            context = contextvars.copy_context()
+        handle = asyncio.Handle(callback, args, self, context)
+        self._add(context.get(STRAND) or self._outside, handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Put a callback behind those of its strand in ``delay`` seconds."""
+        # However little is asked for, time moves: as on every real clock.
+        when = self._time + (max(delay, TICK) if delay > 0 else 0.0)
+        return self.call_at(when, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Put a callback behind those of its strand when it is ``when``."""
+        if context is None:
+            context = contextvars.copy_context()
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        strand = context.get(STRAND) or self._outside
+        if when <= self._time:
+            self._add(strand, handle)
+        elif strand.is_idling:
+            entry = (when - self._skipped, next(self._numbers), handle, strand)
+            heapq.heappush(self._idling, entry)
+        else:
+            heapq.heappush(self._timers, (when, next(self._numbers), handle, strand))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a future of this loop."""
+        return _Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[T]:
+        """Return a task; it belongs to the strand of ``context``, else to the one that runs."""
+        name = str(name) if name is not None else f"Task-{next(self._numbers)}"
+        task = VirtualTask(coro, loop=self, name=name, context=context)
+        given = contextvars.copy_context() if context is None else context
+        task.strand = given.get(STRAND) or self._outside
+        return task
+
+    def _add(self, strand: Strand, handle: asyncio.Handle) -> None:
+        host = strand.host
+        if host.is_dead:
+            return
+        if not strand.queue:
+            (self._runnable if host.parked is None else host.parked).append(strand)
+        strand.queue.append(handle)
+
+    def _run_once(self) -> None:
+        """Run until ``stop``, until ``rest`` says so, or until nothing is ``left``."""
+        draw = self._draw
+        while not self._stopping and self.left > 0:
+            runnable = self._runnable
+            size = len(runnable)
+            if not size:
+                if not self.rest():
+                    break
+                continue
+            index = int(draw() * size) if size > 1 else 0
+            strand = runnable[index]
+            handle = strand.queue.popleft()
+            if not strand.queue:
+                runnable[index] = runnable[-1]
+                runnable.pop()
+            self.left -= 1
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - what every event loop calls
+        self._stopping = True
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        del handle
+        self._cancelled += 1
+        if self._cancelled > max(_PURGE_MIN, (len(self._timers) + len(self._idling)) // 2):
+            self._cancelled = 0
+            for heap in (self._timers, self._idling):
+                heap[:] = [entry for entry in heap if not entry[2].cancelled()]
+                heapq.heapify(heap)

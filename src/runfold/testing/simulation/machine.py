@@ -1,0 +1,100 @@
+"""The machine under a simulated process: its tasks are strands, its threads take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+from runfold.kernel.event import Draft
+from runfold.ports import Clock
+from runfold.runtime.bell import Bell
+from runfold.runtime.context_facts import Spawn
+from runfold.runtime.executor import Executor
+from runfold.runtime.machine import Machine
+from runfold.runtime.membership import Renewals, Renewing
+from runfold.runtime.service import Pause, Service, Turn
+from runfold.runtime.task import Task
+from runfold.testing.simulation.calls import Spy
+from runfold.testing.simulation.lockstep import Pool
+from runfold.testing.simulation.loop import Host, Strand, VirtualLoop
+
+
+class SimulatedMachine(Machine):
+    """What one process of a simulation runs on."""
+
+    def __init__(self, loop: VirtualLoop, host: Host, spy: Spy, threads: int) -> None:
+        self._loop, self._host, self._spy = loop, host, spy
+        self.pool = Pool(loop, threads)
+
+    @property
+    def name(self) -> str:
+        """What the process is called in the log."""
+        return self._host.name
+
+    def service(self) -> Service:
+        """Return what starts tasks, each as a strand."""
+        return _Service(self._host)
+
+    def executor(self, *, spawn: Spawn, clock: Clock, threads: int) -> Executor:
+        """Return what runs handlers, sync ones in turn with the loop."""
+        executor = _Executor(spawn=spawn, clock=clock, threads=threads)
+        executor.spy, executor.pool, executor.worker = self._spy, self.pool, self.name
+        return executor
+
+    def renewals(self, renewing: Renewing) -> Renewals:
+        """Renew a lease on the loop."""
+        return _Renewals(self._loop, self._host, renewing)
+
+
+class _Service(Service):
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self._host = host
+
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        if context is None:
+            context = Strand(self._host).context()
+        return super().spawn(coroutine, context=context)
+
+    def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
+        context = Strand(self._host, is_idling=True).context()
+        return super().spawn(self._loop(name, turn, bell, pause), context=context)
+
+
+class _Executor(Executor):
+    spy: Spy
+    pool: Pool
+    worker: str
+
+    async def execute(self, task: Task) -> list[Draft]:
+        call = self.spy.begin(task, self.worker)
+        drafts = await super().execute(task)
+        call.end(drafts)
+        return drafts
+
+    def _thread_pool(self) -> Pool:
+        return self.pool
+
+
+class _Renewals:
+    def __init__(self, loop: VirtualLoop, host: Host, renewing: Renewing) -> None:
+        self._loop, self._renewing = loop, renewing
+        self._context = Strand(host, is_idling=True).context()
+        self._renewer = renewing.open()
+        self._timer = self._later(renewing.first)
+
+    async def end(self) -> None:
+        self._timer.cancel()
+        self._renewer.close()
+
+    def _later(self, pause: float) -> asyncio.TimerHandle:
+        return self._loop.call_later(pause, self._renew, context=self._context)
+
+    def _renew(self) -> None:
+        pause = self._renewing.renew(self._renewer)
+        if pause is not None:
+            self._timer = self._later(pause)

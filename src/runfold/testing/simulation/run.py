@@ -1,0 +1,66 @@
+"""A run in the hands of a test: what it is now, as plain values."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from runfold.client.run import Run
+from runfold.define.values import Value
+from runfold.flow.events import FlowCompleted
+from runfold.testing.simulation.desk import Desk, at_once, listed
+from runfold.wire import ErrorState, LogEvent, RunState
+
+Out = TypeVar("Out")
+
+
+class SimulatedRun(Generic[Out]):
+    """One run of a simulation. Reading it makes nothing happen."""
+
+    def __init__(self, desk: Desk, run: Run[Out], result: Value) -> None:
+        self._desk, self._run, self._value = desk, run, result
+        self.id: str = run.id
+        """The run's id, a UUID; the same for the same seed."""
+
+    def __repr__(self) -> str:
+        return f"SimulatedRun({self.id}, {self.status!r})"
+
+    @property
+    def state(self) -> RunState:
+        """The run as a fold of its events so far; ``state.data`` is its shared state."""
+        return at_once(self._run.state())
+
+    @property
+    def status(self) -> str:
+        """As ``Run.status()``."""
+        return at_once(self._run.status())
+
+    @property
+    def result(self) -> Out | None:
+        """Its result, read as annotated; None while it has none."""
+        end = at_once(self._desk.engine.end(at_once(self._desk.engine.number(UUID(self.id).bytes))))
+        if end is None or not isinstance(end.event, FlowCompleted):
+            return None
+        return self._value.load(end.event.result, "result")  # type: ignore[no-any-return]
+
+    @property
+    def error(self) -> ErrorState | None:
+        """Why it failed; None of a run that has not."""
+        return self.state.error
+
+    @property
+    def events(self) -> list[LogEvent]:
+        """Its events so far, in order."""
+        return at_once(listed(self._run.events()))
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Cancel it, as ``Run.cancel``: in force on return."""
+        at_once(self._run.cancel(reason))
+
+    def pause(self) -> None:
+        """Pause it, as ``Run.pause``."""
+        at_once(self._run.pause())
+
+    def resume(self) -> None:
+        """Resume it, as ``Run.resume``."""
+        at_once(self._run.resume())

@@ -1,0 +1,313 @@
+"""A whole engine, or several processes of one, in virtual time, driven by a seed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self, TypeVar, overload
+
+from runfold.client.catalog import Catalog
+from runfold.define.flow import Flow
+from runfold.define.handler import Handler
+from runfold.define.job import Job
+from runfold.define.queue import Queue
+from runfold.define.target import Target
+from runfold.errors import RunfoldError
+from runfold.ports import Committed
+from runfold.settings import Settings, seconds
+from runfold.store.codec import JsonCodec
+from runfold.store.memory import MemoryStore
+from runfold.system import relaxed_collector
+from runfold.testing.simulation.calls import Call, Spy
+from runfold.testing.simulation.desk import Desk, at_once
+from runfold.testing.simulation.goal import Goal, Pacer, Stuck
+from runfold.testing.simulation.process import Process, Surroundings
+from runfold.testing.simulation.real_world import GuardedLoop, RealWorld, guarded
+from runfold.testing.simulation.report import report
+from runfold.testing.simulation.run import SimulatedRun
+from runfold.testing.simulation.seeds import SeededIds, stream
+from runfold.testing.simulation.stage import Stage
+from runfold.testing.simulation.store import (
+    EPOCH,
+    Doorbells,
+    LogView,
+    StoreClock,
+    new_database,
+)
+from runfold.testing.simulation.stubs import Stub, replaced
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+What = Literal["scheduled", "started", "completed", "errored", "retry", "failed"]
+STEPS_MAX = 2_000_000
+"""How many callbacks may run in one call without anything being recorded."""
+
+
+class Simulation:
+    """The real engine over flows and queues, in virtual time; used with ``with``.
+
+    ``seed``: everything that may happen in one order or another follows from it; the same seed
+    gives the same events, byte for byte. ``deps``: what handlers get as ``ctx.deps``. ``stubs``:
+    other handlers, made with ``stub``. ``settings``: as of a ``Runfold``. ``processes``: how
+    many processes work side by side, 1 to 16.
+
+    Raises ``InvalidDefinition`` for a flow or a stub that cannot work.
+    """
+
+    def __init__(
+        self,
+        *targets: Flow[Any, Any] | Queue,
+        seed: int = 1,
+        deps: Any = None,
+        stubs: Iterable[Stub] = (),
+        settings: Settings | None = None,
+        processes: int = 1,
+    ) -> None:
+        if not 1 <= processes <= 16:
+            raise ValueError(f"processes is {processes!r}, expected 1 to 16")
+        self.seed = seed
+        self._settings = settings or Settings()
+        flows = [one for one in targets if not isinstance(one, Queue)]
+        self._catalog = Catalog(flows, [one for one in targets if isinstance(one, Queue)], ())
+        self._catalog.seal()
+        self._catalog.require_steps()
+        self._deps, self._count = deps, processes
+        self._handlers = _simulated(replaced(self._catalog.handlers(), stubs))
+        self._open: contextlib.ExitStack | None = None
+
+    # Beginning and end.
+
+    def __enter__(self) -> Self:
+        if self._open is not None:
+            raise RunfoldError("this simulation is entered already; make another one")
+        with contextlib.ExitStack() as stack:
+            self._build()
+            stack.enter_context(relaxed_collector(self._settings.gc_threshold))
+            stack.enter_context(guarded())
+            stack.callback(self._stage.close)
+            stack.callback(self._end)
+            for process in self._processes:
+                process.boot()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        stack, self._open = self._open, None
+        if stack is not None:
+            stack.close()
+
+    def _build(self) -> None:
+        self._loop = loop = GuardedLoop(stream(self.seed, "order").random)
+        self._clock = StoreClock(loop.time)
+        self._database, self._bells = new_database(), Doorbells()
+        self._view = LogView(self._database, self._clock)
+        self._spy = Spy(self._clock.now)
+        epoch = round(EPOCH.timestamp() * 1000)
+        ids = SeededIds(stream(self.seed, "ids"), lambda: epoch + int(loop.time() * 1000))
+        codec = JsonCodec()
+        self._world = Surroundings(
+            loop=loop, settings=self._settings, codec=codec, ids=ids, clock=self._clock,
+            database=self._database, bells=self._bells, spy=self._spy, catalog=self._catalog,
+            handlers=self._handlers, deps=self._deps, is_alone=self._count == 1,
+            on_commit=self._committed,
+        )  # fmt: skip
+        root = copy_context()
+        self._processes = [
+            Process(self._world, f"process-{number + 1}", root) for number in range(self._count)
+        ]
+        store = MemoryStore(self._settings, clock=self._clock, database=self._database)
+        self._desk = Desk(
+            store, codec, self._settings, self._clock, ids,
+            catalog=self._catalog, loop=loop, on_commit=self._bells.ring,
+        )  # fmt: skip
+        self._pacer = Pacer(loop, self._view, self._processes)
+        loop.rest, loop.touched = self._pacer.rest, self._touched
+        self._pacer.report = lambda what: report(what, self._view, self._desk, self._spy, loop)
+        self._error: RealWorld | None = None
+        self._stage = Stage()
+
+    def _end(self) -> None:
+        for process in self._processes:
+            process.close()
+        self._stage.run(self._loop.unwind, stop=self._loop.stop)
+        self._loop.close()
+
+    # Runs.
+
+    @overload
+    def start(
+        self, target: Target[In, Out], input: In = ..., **options: Any
+    ) -> SimulatedRun[Out]: ...
+
+    @overload
+    def start(self, target: str, input: Any = ..., **options: Any) -> SimulatedRun[Any]: ...
+
+    def start(self, target: Any, input: Any = None, **options: Any) -> SimulatedRun[Any]:
+        """Record a new run and return it; nothing of it has begun yet.
+
+        ``options`` and errors are those of ``Runfold.start``, without ``connection``.
+        """
+        self._check_open()
+        if "connection" in options:
+            raise ValueError("connection= has no meaning here: a simulation has no database")
+        run = at_once(self._desk.start(target, input, **options))
+        return SimulatedRun(self._desk, run, self._catalog.result_of(target))
+
+    def calls(self, step: Any = None) -> list[Call]:
+        """Return the calls of a step's handler so far, oldest first; None: of all steps.
+
+        ``step``: its name, ``flow/step``, the handler itself, or a job.
+        """
+        if step is None:
+            return list(self._spy.calls)
+        names = {step}
+        if isinstance(step, Job):
+            names = {step.name}
+        elif not isinstance(step, str):
+            real = self._catalog.handlers()
+            names = {"/".join(key) for key, handler in real.items() if handler.fn is step}
+        known = {name for flow, one in self._handlers for name in (flow, one, f"{flow}/{one}")}
+        if not names or not names <= known:
+            raise ValueError(f"{step!r} is no step of this simulation, which has {sorted(known)}")
+        return [
+            call
+            for call in self._spy.calls
+            if names & {call.step, f"{call.flow}/{call.step}", call.flow}
+        ]
+
+    # Time.
+
+    @property
+    def now(self) -> datetime:
+        """The simulated moment; every simulation begins at the same."""
+        return self._clock.now()
+
+    def advance(
+        self, span: timedelta | float = 0.0, *, days: float = 0, hours: float = 0,
+        minutes: float = 0, seconds: float = 0,
+    ) -> None:  # fmt: skip
+        """Let that much time pass, and everything happen that happens meanwhile."""
+        total = _seconds(span) + 86_400 * days + 3600 * hours + 60 * minutes + seconds
+        if not 0 <= total < math.inf:
+            raise ValueError(f"advance() was asked for {total!r} seconds, expected 0 or more")
+        self._check_open()
+        self._drive(_Passed(self._loop.time() + total))
+
+    def run_until_idle(self) -> None:
+        """Return when nothing is ready, running, undecided or about to be tried again.
+
+        Time passes as attempts need it: while handlers sleep, before retries, until the leases
+        of dead processes are over. What a flow or a caller asked to wait - a delayed start, a
+        deadline - still waits: ``advance``. Raises ``Stuck`` when a handler waits for what
+        cannot happen.
+        """
+        self._drive(_Idle())
+
+    def until(self, step: Any, what: What = "completed", *, times: int = 1) -> None:
+        """Return when ``step`` has been ``what`` so often since the beginning, in any run.
+
+        ``what``: ``scheduled``, ``started``, ``completed``, ``errored``, ``retry`` or
+        ``failed``. Time passes as needed. Raises ``Stuck`` when it cannot happen any more.
+        """
+        self._drive(_Happened(self._view, self._name_of(step), f"step.{what}", times))
+
+    def _name_of(self, step: Any) -> str:
+        names = {one for flow, one in self._handlers}
+        if isinstance(step, str) and step in names:
+            return step
+        for (flow, one), handler in self._catalog.handlers().items():
+            if handler.fn is step or (isinstance(step, Job) and flow == step.name):
+                return one
+        raise ValueError(f"{step!r} is no step of this simulation, which has {sorted(names)}")
+
+    # Inside.
+
+    def _drive(self, goal: Goal) -> None:
+        self._check_open()
+        if self._stage.is_current:
+            raise RunfoldError("a handler drives the simulation that it runs in; only a test can")
+        self._pacer.goal = goal
+        self._stage.run(self._run, stop=self._loop.stop)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _run(self) -> None:
+        goal, loop = self._pacer.goal, self._loop
+        loop.left = STEPS_MAX
+        if goal is not None and not goal.is_met(is_idle=False):
+            loop.run_forever()
+        if loop.left <= 0:
+            raise Stuck(self._pacer.report(f"{STEPS_MAX} callbacks ran and recorded nothing"))
+
+    def _committed(self, committed: Committed) -> None:
+        loop, goal = self._loop, self._pacer.goal
+        if committed.first_position:
+            loop.left = STEPS_MAX
+            if goal is not None and goal.is_met(is_idle=False):
+                loop.stop()
+
+    def _touched(self, error: RealWorld) -> None:
+        self._error = self._error or error
+        self._loop.stop()
+
+    def _check_open(self) -> None:
+        if self._open is None:
+            raise RunfoldError("this simulation is not entered: use `with Simulation(...) as sim:`")
+
+
+@dataclass
+class _Passed:
+    """Time has passed."""
+
+    until: float
+    is_patient: bool = True
+
+    def is_met(self, *, is_idle: bool) -> bool:
+        del is_idle
+        return False
+
+
+@dataclass
+class _Idle:
+    """Nothing is under way."""
+
+    until: float = math.inf
+    is_patient: bool = False
+
+    def is_met(self, *, is_idle: bool) -> bool:
+        return is_idle
+
+
+class _Happened:
+    """An event was recorded so many times."""
+
+    until, is_patient = math.inf, True
+
+    def __init__(self, view: LogView, step: str, topic: str, times: int) -> None:
+        self._view, self._step, self._topic, self._left = view, step, topic, times
+        self._seen = 0
+
+    def is_met(self, *, is_idle: bool) -> bool:
+        del is_idle
+        events = self._view.log.events
+        for event in events[self._seen :]:
+            self._left -= event.topic == self._topic and event.step == self._step
+        self._seen = len(events)
+        return self._left <= 0
+
+
+def _simulated(handlers: dict[tuple[str, str], Handler]) -> dict[tuple[str, str], Handler]:
+    """Return ``handlers`` with those that ask for a process as sync ones: there is but one."""
+    return {
+        key: replace(handler, kind="thread") if handler.kind == "process" else handler
+        for key, handler in handlers.items()
+    }
+
+
+def _seconds(span: timedelta | float) -> float:
+    return seconds(span)

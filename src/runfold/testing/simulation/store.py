@@ -1,0 +1,149 @@
+"""The memory store as a simulated process reaches it, and the world's own look at its log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from datetime import UTC, datetime, timedelta
+
+from runfold.ports import Batch, Committed, LogIdentity
+from runfold.settings import Settings
+from runfold.store.memory import MemoryStore
+from runfold.store.memory_log import Database, Log
+
+EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+"""When every simulation begins."""
+
+
+class StoreClock:
+    """The time of the simulated store: virtual, from a fixed moment, unless it jumps."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self.jumped = 0.0
+        """By how many seconds it is ahead of the loop."""
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return EPOCH + timedelta(seconds=self._seconds() + self.jumped)
+
+    def monotonic(self) -> float:
+        """Return the virtual seconds."""
+        return self._seconds()
+
+
+class HostClock:
+    """The clock of a simulated process: spans of its own, moments are the store's."""
+
+    def __init__(self, awake: Callable[[], float]) -> None:
+        self.monotonic = awake
+
+    def now(self) -> datetime | None:
+        """Return None: the store's clock counts."""
+        return None
+
+
+def new_database() -> Database:
+    """Return an empty database whose log has always the same identity."""
+    database = Database()
+    database.logs["default"] = Log(LogIdentity(1, "simulation", 1))
+    return database
+
+
+class Doorbells:
+    """Who is told when something was appended: each process but the one that rings."""
+
+    def __init__(self) -> None:
+        self._stores: list[HostStore] = []
+
+    def add(self, store: HostStore) -> None:
+        """Tell ``store`` as well."""
+        self._stores.append(store)
+
+    def remove(self, store: HostStore) -> None:
+        """Tell it no longer."""
+        self._stores.remove(store)
+
+    def ring(self, by: HostStore | None = None) -> None:
+        """Tell everybody but ``by``."""
+        for store in self._stores:
+            if store is not by:
+                store.rung.set()
+
+
+class HostStore(MemoryStore):
+    """One process's connection to the database of the simulation."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: StoreClock,
+        database: Database,
+        bells: Doorbells,
+        *,
+        is_alone: bool,
+        on_commit: Callable[[Committed], None],
+    ) -> None:
+        super().__init__(settings, clock=clock, database=database)
+        self.in_process = is_alone
+        self.rung = asyncio.Event()
+        self._bells, self._on_commit = bells, on_commit
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Record the batch."""
+        committed = await super().commit(batch)
+        self._on_commit(committed)
+        return committed
+
+    async def ring(self) -> None:
+        """Tell the other processes."""
+        self._bells.ring(self)
+
+    async def rings(self) -> AsyncIterator[None]:
+        """Yield whenever another process, or the test, has appended."""
+        while True:
+            await self.rung.wait()
+            self.rung.clear()
+            yield
+
+
+class LogView:
+    """What the world itself sees of the log: what waits, and for what."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self.log, self._clock = database.logs["default"], clock
+
+    @property
+    def head(self) -> int:
+        """The position of the last event."""
+        return len(self.log.events)
+
+    @property
+    def is_work_ready(self) -> bool:
+        """Whether a job or a start waits to be taken now."""
+        return any(self.log.queues.ready.values()) or bool(self.log.inbox)
+
+    def leases(self) -> list[tuple[int, int]]:
+        """Return (job, token) of everything leased."""
+        return [(job.id, job.token) for job in self.log.jobs.values() if job.token is not None]
+
+    def next_due(self) -> float | None:
+        """Return the seconds until the next timer of the store, 0 when one is overdue."""
+        if not self.log.agenda:
+            return None
+        return max(0.0, (self.log.agenda[0][0] - self._clock.now()).total_seconds())
+
+    def has_timer(self, kinds: Collection[str]) -> bool:
+        """Return whether a timer of one of these kinds waits."""
+        return any(timer.row.kind in kinds for timer in self.log.timers.values())
+
+    def lengthen(self, seconds: float, tokens: Collection[int]) -> None:
+        """Have these members, and the leader, renewed as often as ``seconds`` asked for."""
+        span = timedelta(seconds=seconds)
+        for token in tokens:
+            if token in self.log.members:
+                member, until = self.log.members[token]
+                self.log.members[token] = member, until + span
+        if self.log.leader is not None:
+            token, until = self.log.leader
+            self.log.leader = token, until + span

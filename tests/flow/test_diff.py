@@ -1,0 +1,146 @@
+"""Two runs compared by names: what differs, and what came first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from flow.branching import MOST, SEEDS, TWO_SIDES, forked, half_way
+from flow.building import after, flow, step
+from flow.driver import BROKEN, Driver, Outcome, Script, Work, play
+from flow.strategies import definitions, script
+from runfold.errors import Unforkable
+from runfold.flow.definition import FlowDefinition
+from runfold.flow.diff import ABSENT, DIFFERENCES_MAX, Diff, diff
+from runfold.flow.trace import Trace
+
+
+def compared(one: Driver, other: Driver) -> Diff:
+    return diff(Trace(one.definition, one.history), Trace(other.definition, other.history))
+
+
+def done(b: Any = "b", result: Any = None) -> Driver:
+    driver = half_way()
+    driver.complete("b", 1, ("b", b), result=result)
+    driver.settle()
+    driver.do("end", result={"got": b})
+    return driver
+
+
+def test_a_run_is_the_same_as_itself() -> None:
+    found = compared(done(), done())
+    assert (found.same, found.first, str(found)) == (True, None, "run r and run r are the same")
+
+
+def test_a_difference_is_named_down_to_the_field_and_causes_come_first() -> None:
+    found = compared(done({"n": 1, "m": 2}), done({"n": 5, "m": 2}))
+    assert [(one.step, one.field, one.one, one.other) for one in found.differences] == [
+        ("b", "emits.0.payload.n", 1, 5),
+        ("end", "input.b.n", 1, 5),
+        ("end", "result.got.n", 1, 5),
+        (None, "result.got.n", 1, 5),
+    ]
+    assert str(found).splitlines()[1] == "  b emits.0.payload.n: 1 | 5"
+
+
+def test_what_only_one_run_has_is_named() -> None:
+    found = compared(half_way(), done())
+    assert found.first is not None
+    assert (found.first.step, found.first.field) == ("b", "status")
+    (missing,) = [one for one in found.differences if one.field == "activation"]
+    assert (missing.step, missing.one, str(missing)) == (
+        "end", ABSENT, "end: only in the second run",
+    )  # fmt: skip
+
+
+def test_attempts_state_and_errors_are_compared() -> None:
+    def run(flaky: bool) -> Driver:
+        driver = Driver(flow(step("start")))
+        driver.claim("start")
+        driver.fail("start", error=BROKEN) if flaky else driver.complete("start")
+        driver.settle()
+        return driver
+
+    fields = {one.field for one in compared(run(True), run(False)).differences}
+    assert fields == {"status", "error"}
+
+
+def test_runs_of_two_versions_of_a_flow_are_compared_by_what_they_share() -> None:
+    longer = flow(*TWO_SIDES.steps, step("audit", after("a")))
+    old, new = done(), Driver(longer)
+    new.do("start", 1, "go", result=1)
+    new.do("b", 1, ("b", "b"))
+    new.do("a", 1, "a")
+    new.do("end", result={"got": "b"})
+    new.do("audit")
+    (extra,) = compared(old, new).differences
+    assert (extra.step, extra.field) == ("audit", "activation")
+
+
+def test_no_more_than_a_bound_is_listed() -> None:
+    wide = [list(range(DIFFERENCES_MAX)), list(range(1, DIFFERENCES_MAX + 1))]
+    found = compared(done(wide[0]), done(wide[1]))
+    assert len(found.differences) == DIFFERENCES_MAX
+    assert "at least 1000 differences" in str(found)
+    assert str(found).endswith("and 960 more")
+
+
+@given(definitions(), SEEDS, SEEDS, SEEDS)
+@MOST
+def test_no_interleaving_makes_a_difference(
+    definition: FlowDefinition, seed: int, order: int, other: int
+) -> None:
+    handlers = script(definition, seed)
+    runs = [play(definition, handlers, place) for place in (order, other)]
+    assume(runs[0].run.status == "completed")
+    assert compared(*runs).same
+
+
+@given(definitions(), SEEDS, SEEDS, st.data())
+@MOST
+def test_a_fork_differs_in_nothing_that_was_copied(
+    definition: FlowDefinition, seed: int, order: int, data: st.DataObject
+) -> None:
+    handlers = script(definition, seed)
+    origin = play(definition, handlers, order)
+    cut = data.draw(st.integers(1, len(origin.history)))
+    try:
+        new = forked(origin, cut)
+    except Unforkable:
+        assume(False)
+    over = {act.name for act in new.run.steps if not act.is_open}
+    found = compared(origin, new)
+    assert not [one for one in found.differences if one.name in over]
+    play(definition, handlers, order, driver=new)
+    if origin.run.status == "completed":
+        assert compared(origin, new).same
+
+
+@given(definitions(), SEEDS, SEEDS, st.data())
+@MOST
+def test_the_first_difference_is_where_the_runs_parted(
+    definition: FlowDefinition, seed: int, order: int, data: st.DataObject
+) -> None:
+    handlers = script(definition, seed, failing=False)
+    origin = play(definition, handlers, order)
+    assume(origin.run.status == "completed")
+    name = data.draw(st.sampled_from(sorted(act.name for act in origin.run.steps)))
+    other = play(definition, changed(handlers, name), order)
+    first = compared(origin, other).first
+    assert first is not None
+    assert (first.name, first.field) == (name, "result.own")
+
+
+def changed(handlers: Script, name: str) -> Script:
+    """Return ``handlers``, of which activation ``name`` gives another result."""
+
+    def run(work: Work) -> Outcome:
+        outcome = handlers(work)
+        if work.name == name:
+            return replace(outcome, result={**outcome.result, "own": 1})
+        return outcome
+
+    return run

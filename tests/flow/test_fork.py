@@ -1,0 +1,230 @@
+"""Runs that go on from a place in the past of another."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from flow.branching import LATER, MOST, SEEDS, TWO_SIDES, begun, forked, half_way, version_of
+from flow.building import after, flow, step
+from flow.driver import NOON, OOPS, Driver, Outcome, Work, play
+from flow.strategies import definitions, script
+from flow.test_properties import told
+from runfold.errors import InvalidInput, Unforkable
+from runfold.flow import events as ev
+from runfold.flow.definition import FlowDefinition, RetryPolicy
+from runfold.flow.fork import descend, fork
+from runfold.flow.selection import prefix
+
+
+def test_a_fork_keeps_what_was_done_and_starts_again_what_was_under_way() -> None:
+    origin = half_way()
+    new = forked(origin, len(origin.history))
+    assert new.topics()[-2:] == ["step.released", "step.retry"]
+    assert new.ready() == [("b", 1)]
+    assert new.claim("b").attempt == 1  # What another run's worker does is not charged here.
+    new.complete("b", 1, "b")
+    new.settle()
+    assert new.do("end") == {"a": "a", "b": "b"}
+    assert new.run.status == "completed"
+
+
+def test_a_copy_has_the_versions_and_causes_of_its_origin() -> None:
+    origin = half_way()
+    copied = forked(origin, len(origin.history)).history[1 : len(origin.history)]
+    assert [one._replace(position=0, ts=NOON) for one in copied] == [
+        one._replace(position=0, ts=NOON) for one in origin.history[1:]
+    ]
+
+
+def test_a_queued_activation_is_queued_in_the_fork_under_its_own_event() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.do("start", 1, "go")
+    past = prefix(origin.history, TWO_SIDES, len(origin.history))
+    _, rows = fork(past, descend(past[0], TWO_SIDES, now=NOON), TWO_SIDES, {})
+    places = [(row.step, origin.history[row.draft].step, row.kind) for row in rows]
+    assert places == [("a", "a", None), ("b", "b", None)]
+
+
+def test_a_cut_inside_an_attempts_effects_is_the_version_before_them() -> None:
+    origin = half_way()
+    emitted = version_of(origin, ev.Emit, "a")
+    new = forked(origin, emitted)
+    assert [one.event.name for one in new.found(ev.Emit)] == ["go"]
+    assert new.ready() == [("a", 1), ("b", 1)]
+
+
+def test_a_moment_takes_all_that_was_recorded_by_then() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.do("start", 1, "go")
+    origin.now += timedelta(seconds=10)
+    origin.do("a", 1, "a")
+    new = forked(origin, NOON + timedelta(seconds=5))
+    assert [act.status for act in new.run.steps] == ["completed", "queued", "queued"]
+
+
+@pytest.mark.parametrize("at", [0, -1, 1000, NOON - timedelta(seconds=1)])
+def test_a_place_outside_of_the_run_is_refused(at: int | datetime) -> None:
+    with pytest.raises(InvalidInput, match=r"versions 1 to|did not exist"):
+        forked(half_way(), at)
+
+
+def test_a_place_where_the_run_drained_is_refused_and_the_last_good_one_named() -> None:
+    origin = half_way()
+    good = len(origin.history)
+    origin.cancel()
+    with pytest.raises(Unforkable, match=f"'cancelling'.*version {good} or before"):
+        forked(origin, good + 1)
+    origin.release("b")
+    origin.settle()
+    with pytest.raises(Unforkable, match=f"'cancelled'.*version {good} or before"):
+        forked(origin, len(origin.history))
+    assert forked(origin, good).run.status == "running"
+
+
+def test_a_fork_of_a_paused_run_is_not_paused() -> None:
+    origin = half_way()
+    origin.pause()
+    new = forked(origin, len(origin.history))
+    assert (new.run.status, new.topics()[-3]) == ("running", "flow.resumed")
+
+
+def test_a_new_input_is_read_by_what_has_not_completed() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.claim("start")
+    assert forked(origin, 3, input="other").claim("start").input == "other"
+
+
+def test_state_is_as_it_was_with_as_much_time_left() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.claim("start")
+    states = [
+        ev.State(operation="set", key="lasting", value=1),
+        ev.State(operation="set", key="gone", value=2, ttl=5),
+        ev.State(operation="set", key="short", value=3, ttl=60),
+        ev.State(operation="set", key="counted", value=10, ttl=5),
+    ]
+    origin.complete("start", 1, "go", states=states)
+    origin.settle()
+    origin.now += timedelta(seconds=20)
+    origin.claim("a")
+    origin.complete("a", 1, "a", states=[ev.State(operation="add", key="counted", value=1)])
+    new = forked(origin, len(origin.history), state={"own": [1], "lasting": 7})
+    assert new.run.values(LATER) == {"lasting": 7, "short": 3, "counted": 1, "own": [1]}
+    assert new.run.data["short"].expires_at == LATER + timedelta(seconds=40)
+
+
+def test_a_retry_timer_keeps_its_moment() -> None:
+    slow = flow(step("start", retry=RetryPolicy(base=100, jitter=0, cap=100)))
+    origin = Driver(slow)
+    origin.claim("start")
+    origin.fail("start")
+    origin.settle()
+    new = forked(origin, len(origin.history), now=NOON)
+    (timer,) = new.timers
+    assert (timer[0], timer[1].kind, timer[1].attempt) == (
+        NOON + timedelta(seconds=100), "retry", 2,
+    )  # fmt: skip
+    late = forked(origin, len(origin.history))
+    late.wait(0)
+    assert late.ready() == [("start", 1)]
+
+
+def test_a_delayed_start_keeps_its_moment_and_is_due_at_once_when_it_has_passed() -> None:
+    start = ev.FlowStart(run_id="r", flow="flow", definition=TWO_SIDES.hash, delay=600)
+    origin = Driver(TWO_SIDES, start)
+    soon = forked(origin, 2, now=NOON)
+    assert [(due, row.kind) for due, row in soon.timers] == [
+        (NOON + timedelta(seconds=600), "start")
+    ]
+    late = forked(origin, 2)
+    assert late.run.status == "scheduled"
+    late.wait(0)
+    assert late.ready() == [("start", 1)]
+    assert late.run.due_at == NOON + timedelta(seconds=600)
+
+
+def test_a_deadline_in_seconds_counts_anew_and_a_moment_stays() -> None:
+    start = ev.FlowStart(run_id="r", flow="flow", definition=TWO_SIDES.hash, deadline=30.0)
+    new = forked(Driver(TWO_SIDES, start), 1)
+    assert [(due, row.kind) for due, row in new.timers] == [
+        (LATER + timedelta(seconds=30), "deadline")
+    ]
+    moment = start.model_copy(update={"deadline": NOON + timedelta(minutes=90)})
+    new = forked(Driver(TWO_SIDES, moment), 1)
+    assert new.timers[0][0] == NOON + timedelta(minutes=90)
+
+
+def test_a_deadline_that_has_passed_is_refused_unless_another_is_given() -> None:
+    passed = NOON + timedelta(minutes=1)
+    start = ev.FlowStart(run_id="r", flow="flow", definition=TWO_SIDES.hash, deadline=passed)
+    origin = Driver(TWO_SIDES, start)
+    with pytest.raises(Unforkable, match=r"deadline.*has passed; give"):
+        forked(origin, 1)
+    assert forked(origin, 1, deadline=None).timers == []
+
+
+def test_a_deadline_of_the_flow_counts_from_when_a_delayed_run_is_due() -> None:
+    late = flow(step("start"), deadline=30.0)
+    start = ev.FlowStart(run_id="r", flow="flow", definition=late.hash, delay=600)
+    new = forked(Driver(late, start), 2)
+    kinds = {row.kind: due for due, row in new.timers}
+    assert kinds["deadline"] == LATER + timedelta(seconds=30)
+
+
+def test_another_definition_is_followed_where_the_past_comes_about_in_it() -> None:
+    origin = half_way()
+    longer = flow(*TWO_SIDES.steps, step("audit", after("a")), name="flow")
+    new = begun(origin, prefix(origin.history, TWO_SIDES, len(origin.history)), longer)
+    assert sorted(new.ready()) == [("audit", 1), ("b", 1)]
+    assert new.run.definition == longer
+
+
+def test_another_definition_in_which_the_past_does_not_come_about_is_refused() -> None:
+    origin = half_way()
+    other = flow(
+        step("start", emits="go"), step("b", "go", emits="b"), step("a", after("b"), emits="a")
+    )
+    past = prefix(origin.history, TWO_SIDES, len(origin.history))
+    with pytest.raises(Unforkable, match=r"'a~.*does not come about"):
+        begun(origin, past, other)
+    assert begun(origin, past[:2], other).ready() == [("start", 1)]
+
+
+def test_a_fork_of_a_fork_is_linked_to_the_fork_and_keeps_every_name() -> None:
+    origin = half_way()
+    first = forked(origin, len(origin.history), state={"n": 1})
+    second = forked(first, len(first.history), origin={"runId": "new"})
+    assert second.run.data["n"].value == 1
+    assert second.names() == origin.names()
+    assert second.ready() == [("b", 1)]
+    assert second.history[0].event.origin == {"runId": "new"}  # type: ignore[attr-defined]
+
+
+@given(definitions(), SEEDS, SEEDS, SEEDS, st.data())
+@MOST
+def test_a_fork_at_any_version_ends_as_its_origin(
+    definition: FlowDefinition, seed: int, order: int, other: int, data: st.DataObject
+) -> None:
+    handlers = script(definition, seed)
+    origin = play(definition, handlers, order, chaos=0.2)
+    cut = data.draw(st.integers(1, len(origin.history)))
+    try:
+        new = forked(origin, cut)
+    except Unforkable:
+        assume(False)
+    assert told(play(definition, handlers, other, driver=new)) == told(origin)
+
+
+def scripted(work: Work) -> Outcome:
+    return Outcome(error=OOPS if work.attempt < 3 else None)
+
+
+def test_attempts_that_were_charged_stay_charged() -> None:
+    origin = play(flow(step("start", retry=RetryPolicy(base=0))), scripted)
+    cut = version_of(origin, ev.StepRetry)
+    new = forked(origin, cut)
+    assert [new.claim("start").attempt] == [2]

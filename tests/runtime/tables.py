@@ -1,0 +1,144 @@
+"""The working tables of a store, to be looked at and thrown away by a test."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from runfold.store.memory import MemoryStore
+from runfold.store.memory_log import Stream
+from runfold.store.sql.schema import METADATA
+
+KEPT = {"logs", "events", "events_archive", "blobs", "inbox", "tracking"}
+"""The truth, and what is other people's."""
+COMPARED = ("jobs", "timers", "open_runs", "streams")
+Row = tuple[tuple[str, Any], ...]
+
+
+def tables_of(store: Any) -> Tables:
+    """Return the tables of ``store``."""
+    if isinstance(store, MemoryStore):
+        return MemoryTables(store)
+    if hasattr(store, "path"):
+        return SqliteTables(store)
+    return PostgresTables(store)
+
+
+class Tables:
+    """What a rebuild must bring back."""
+
+    def rows(self) -> dict[str, set[Row]]:
+        """Return every row, leases as a fact and gates of open runs only."""
+        found = {table: self.read(table) for table in COMPARED}
+        leased = [row for row in found["jobs"] if row["member"] is not None]
+        for row in found["jobs"]:
+            row["member"] = row["member"] is not None
+        for row in leased:
+            row["blocked"] = None
+        opened = {row["stream"] for row in found["open_runs"]}
+        for row in found["streams"]:
+            row["gate"] = row["gate"] if row["stream"] in opened else None
+        return {table: {_row(row) for row in rows} for table, rows in found.items()}
+
+    def read(self, table: str) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """Throw away everything but the log."""
+        for name in [table.name for table in METADATA.tables.values() if table.name not in KEPT]:
+            self.execute(f"DELETE FROM {self.schema}{name}")
+
+    schema = ""
+
+    def execute(self, statement: str) -> None:
+        raise NotImplementedError
+
+
+class MemoryTables(Tables):
+    """Attributes of a log in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._log = store._log
+
+    def read(self, table: str) -> list[dict[str, Any]]:
+        log = self._log
+        if table == "streams":
+            return [
+                {"stream": number, "id": one.id, "flow": one.flow, "gate": one.gate}
+                for number, one in log.streams.items()
+            ]
+        if table == "open_runs":
+            return [
+                {"stream": number}
+                for number, one in log.streams.items()
+                if one.flow is not None and not one.ended
+            ]
+        ready = {number for queue in log.ready.values() for _, number in queue}
+        works = log.jobs if table == "jobs" else log.timers
+        return [
+            {
+                **work.row._replace(event=0, delay=None)._asdict(),
+                # A timer that became a job is still told by the row that it was made from.
+                "kind": None if table == "jobs" else work.row.kind,
+                "due_at": None if table == "jobs" else work.due,
+                "id": work.id, "stream": work.stream, "member": work.token,
+                "blocked": work.id not in ready,
+            }
+            for work in works.values()
+        ]  # fmt: skip
+
+    def drop(self) -> None:
+        log = self._log
+        for derived in (log.jobs, log.timers, log.ready, log.works, log.members, log.cursors,
+                        log.ids, log.batches):  # fmt: skip
+            derived.clear()
+        log.agenda.clear()
+        log.leader = None
+        # Where the events of a stream are is an index of the log; what it is called is not.
+        for number, one in log.streams.items():
+            log.streams[number] = Stream(b"", None, positions=one.positions)
+
+
+class SqliteTables(Tables):
+    """A file."""
+
+    def __init__(self, store: Any) -> None:
+        self._path = store.path
+
+    def read(self, table: str) -> list[dict[str, Any]]:
+        with sqlite3.connect(self._path) as connection:
+            connection.row_factory = sqlite3.Row
+            found = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+        connection.close()
+        return found
+
+    def execute(self, statement: str) -> None:
+        with sqlite3.connect(self._path) as connection:
+            connection.execute(statement)
+        connection.close()
+
+
+class PostgresTables(Tables):
+    """A schema."""
+
+    schema = "runfold."
+
+    def __init__(self, store: Any) -> None:
+        url = make_url(store._url).difference_update_query(["statement_cache_size"])
+        self._url = url.render_as_string(hide_password=False)
+
+    def read(self, table: str) -> list[dict[str, Any]]:
+        with psycopg.connect(self._url, row_factory=psycopg.rows.dict_row) as connection:
+            query: Any = f"SELECT * FROM runfold.{table}"
+            return connection.execute(query).fetchall()
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self._url) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+
+def _row(row: dict[str, Any]) -> Row:
+    return tuple(sorted(row.items(), key=lambda item: item[0]))

@@ -1,0 +1,1 @@
+"""The simulation, and the engine under it."""
