@@ -92,6 +92,20 @@ def test_every_public_name_has_its_row() -> None:
     assert sorted(documented) == sorted(module("runfold").__all__)
 
 
+def test_every_name_for_tests_has_its_row() -> None:
+    table, _, _ = reference("testing").partition("## One handler")
+    assert sorted(rows(table)) == module("runfold.testing").__all__
+
+
+@pytest.mark.parametrize(
+    "name", ["emitted", "progressed", "logged", "recorded", "output", "changed", "data"]
+)
+def test_everything_that_a_context_for_tests_keeps_has_its_row(name: str) -> None:
+    kept = module("runfold.testing").HandlerContext
+    assert isinstance(getattr(kept, name), property)
+    assert name in rows(reference("testing"))
+
+
 @pytest.mark.parametrize("name", ["rf", "run", "ctx"])
 def test_every_public_member_has_its_row(name: str) -> None:
     prefix = f"{name}."
