@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from runfold.client.catalog import Catalog
 from runfold.client.engine import Engine
+from runfold.client.flows import Flows
 from runfold.client.importing import Importing
 from runfold.client.log import Log
 from runfold.client.runs import Runs
@@ -75,6 +76,8 @@ class Runfold(Starting, Importing, Watching):
         self._in_use = False
         self._entered: AsyncExitStack | None = None
         self._force: asyncio.Event | None = None
+        self.flows = Flows(self._session)
+        """What was served here."""
         self.runs = Runs(self._session)
         """Listings of runs."""
         self.log = Log(self._session)

@@ -88,6 +88,23 @@ class LogUnreadable(RunfoldError):
         super().__init__(f"event {position} of type {topic!r} cannot be read: {reason}")
 
 
+class KeyConflict(RunfoldError):
+    """The key of a start is taken by a run with another input; nothing was recorded.
+
+    ``run_id`` and ``key`` name it.
+    """
+
+    code, status = "KEY_CONFLICT", 409
+
+    def __init__(self, run_id: str, key: str) -> None:
+        self.run_id, self.key = run_id, key
+        super().__init__(
+            f"key {key!r} is that of run {run_id}, which has another input; give this start a key "
+            "of its own, or leave out on_conflict='refuse' to get that run",
+            details={"runId": run_id, "key": key},
+        )
+
+
 class RunFailed(RunfoldError):
     """The run whose result was asked for failed: ``run_id``, ``step``, ``error``."""
 

@@ -53,6 +53,10 @@ class Settings:
     """How many ``ctx.transaction()`` of one process are open at once; more handlers wait. Each
     has a connection of its own, beside the engine's."""
 
+    blocking_warn: Span = 1.0
+    """An ``async def`` handler that keeps the event loop for longer than this is named in a
+    warning, with its stack, while it does. 0: never."""
+
     batch_items: int = 500
     """How many items one commit gathers at most."""
 
@@ -111,6 +115,7 @@ _SPANS: dict[str, tuple[_Fits, str]] = {
     "lease": (lambda span: span >= 3, "at least 3"),
     "grace": (lambda span: span >= 0, "0 or more"),
     "drain": (lambda span: span >= 0, "0 or more"),
+    "blocking_warn": (lambda span: span >= 0, "0 or more"),
     "poll_max": (lambda span: span > 0, "more than 0"),
 }
 _NUMBERS = dict.fromkeys(

@@ -14,6 +14,8 @@ from runfold.errors import InvalidInput, RunfoldError
 if TYPE_CHECKING:
     from runfold.app import Runfold
     from runfold.client.capsule import Capsule
+    from runfold.client.flow_graph import FlowGraph
+    from runfold.client.flows import FlowInfo
     from runfold.client.redaction import Redact
     from runfold.client.reports import Chunk, Progress
     from runfold.client.run import Run
@@ -104,6 +106,11 @@ class SyncRunfold:
     def import_run(self, capsule: Capsule) -> SyncRun[Any]:
         """As ``Runfold.import_run``."""
         return SyncRun(self, self.call(self._app.import_run(capsule)))
+
+    @property
+    def flows(self) -> SyncFlows:
+        """What was served."""
+        return SyncFlows(self, self._app)
 
     @property
     def runs(self) -> SyncRuns:
@@ -217,6 +224,21 @@ def _refuse_on_a_loop() -> None:
         "rf.sync was called on the thread of a running event loop, which it would block; "
         "await the call on rf itself"
     )
+
+
+class SyncFlows:
+    """``rf.sync.flows``."""
+
+    def __init__(self, sync: SyncRunfold, app: Runfold) -> None:
+        self._sync, self._app = sync, app
+
+    def list(self) -> list[FlowInfo]:
+        """As ``Runfold.flows.list``."""
+        return self._sync.call(self._app.flows.list())
+
+    def graph(self, flow: Any) -> FlowGraph:
+        """As ``Runfold.flows.graph``."""
+        return self._sync.call(self._app.flows.graph(flow))
 
 
 class SyncRuns:

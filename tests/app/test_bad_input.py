@@ -85,6 +85,13 @@ async def refused(
     return caught.value
 
 
+def _local_error() -> type[Exception]:
+    class Local(Exception):
+        pass
+
+    return Local
+
+
 @pytest.mark.parametrize(
     ("option", "field"),
     [
@@ -124,7 +131,9 @@ async def refused(
         ({"retry": 0}, "retry"),
         ({"retry": "3"}, "retry"),
         ({"retry": True}, "retry"),
-        ({"retry": Retry(3, never=(OSError,))}, "retry"),
+        ({"retry": Retry(3, never=(_local_error(),))}, "retry"),
+        ({"on_conflict": "replace", "key": "k"}, "on_conflict"),
+        ({"on_conflict": "refuse"}, "on_conflict"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": -1}, "timeout"),
         ({"timeout": 1e300}, "timeout"),

@@ -75,7 +75,8 @@ def test_a_worker_serves_only_the_queues_it_is_given(shop: Shell) -> None:
             process.send_signal(signal.SIGINT)
         said, _ = worker.communicate(timeout=30)
         dispatcher.communicate(timeout=30)
-    (run,) = json.loads(shop.run("runs", "ls", "--json").stdout)["items"]
+    (listed,) = json.loads(shop.run("runs", "ls", "--json").stdout)["items"]
+    run = json.loads(shop.run("runs", "show", listed["id"], "--json").stdout)
     steps = {step["name"]: step["status"] for step in run["steps"]}
     assert done.returncode == 1
     assert steps == {"hello": "completed", "shout": "queued"}

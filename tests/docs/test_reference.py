@@ -14,7 +14,7 @@ from docs.pages import ROOT, module, pages, reference, rows, sections
 PLUMBING = {"prepare_rows"}
 """Public because ``rf.sync`` calls it; nobody else does."""
 SET_IN_INIT = {
-    "rf": {"runs", "sync", "settings", "namespace", "log"},
+    "rf": {"flows", "runs", "sync", "settings", "namespace", "log"},
     "run": {"id"},
     "ctx": set[str](),
 }
@@ -90,6 +90,20 @@ def test_every_setting_has_its_row_and_default() -> None:
 def test_every_public_name_has_its_row() -> None:
     documented = [name for name in rows(reference("python")) if name.isidentifier()]
     assert sorted(documented) == sorted(module("runfold").__all__)
+
+
+def test_every_name_for_tests_has_its_row() -> None:
+    table, _, _ = reference("testing").partition("## One handler")
+    assert sorted(rows(table)) == module("runfold.testing").__all__
+
+
+@pytest.mark.parametrize(
+    "name", ["emitted", "progressed", "logged", "recorded", "output", "changed", "data"]
+)
+def test_everything_that_a_context_for_tests_keeps_has_its_row(name: str) -> None:
+    kept = module("runfold.testing").HandlerContext
+    assert isinstance(getattr(kept, name), property)
+    assert name in rows(reference("testing"))
 
 
 @pytest.mark.parametrize("name", ["rf", "run", "ctx"])

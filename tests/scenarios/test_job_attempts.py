@@ -102,6 +102,28 @@ async def test_a_start_says_how_often_its_run_is_tried(url: str) -> None:
 
 
 @scenario
+async def test_a_number_of_attempts_leaves_the_waits_as_they_are(url: str) -> None:
+    queue = raising(fail_until(2), Retry(1, base=0.02, jitter=0))
+    async with Runfold(url, queues=[queue]) as rf:
+        run = await finished(rf, "q/work", retry=2)
+        assert [event.data["delay"] for event in await history(run, "step.retry")] == [20]
+
+
+@scenario
+async def test_a_start_names_exceptions_after_which_nothing_is_tried_again(url: str) -> None:
+    def raises(ctx: Context) -> None:
+        raise (OSError if ctx.attempt == 1 else FileNotFoundError)(str(ctx.attempt))
+
+    async with Runfold(url, queues=[raising(raises)]) as rf:
+        never = Retry(4, base=0.01, never=(FileNotFoundError, KeyError))
+        error = await failure(run := await rf.start("q/work", retry=never))
+        assert error.error.message == "2"
+        assert (await history(run, "flow.start"))[0].data["retry"]["never"] == [
+            "builtins.FileNotFoundError", "builtins.KeyError",
+        ]  # fmt: skip
+
+
+@scenario
 async def test_the_queues_retry_holds_for_a_job_that_says_nothing(url: str) -> None:
     queue = Queue("q", retry=Retry(2, base=0.01))
 

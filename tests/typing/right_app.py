@@ -7,7 +7,7 @@ from typing import Any, assert_type
 from models import Note, Raw, Report
 from right import bare, fetch, flow, send, tick
 
-from runfold import Run, Runfold
+from runfold import Capsule, Run, Runfold
 
 
 async def main(rf: Runfold) -> None:
@@ -18,6 +18,14 @@ async def main(rf: Runfold) -> None:
     assert_type(await (await rf.start(fetch, Note("x"))).result(), list[int])
     assert_type(await rf.start(bare, {"any": "thing"}), Run[Any])
     assert_type(await rf.start("by-name", {"any": "thing"}), Run[Any])
+    assert_type(await run.retry(), Run[Report])
+    assert_type(await run.restart(definition="recorded", deadline=None), Run[Report])
+    assert_type(await run.fork(at=1, input=Raw(rows=[]), state={"n": 1}), Run[Report])
+    assert_type((await run.diff(run)).same, bool)
+    assert_type((await run.why("step")).total, float)
+    (await run.export(redact=["input.rows"])).save("file")
+    assert_type(await rf.import_run(Capsule.load("file")), Run[Any])
+    assert_type(rf.sync.start(flow, Raw(rows=[1])).fork(at=1).result(), Report)
     await rf.start(tick)
     await rf.start(bare)
     text: str = (await run.result()).text

@@ -57,12 +57,12 @@ CHECKERS = pytest.mark.parametrize("checker", [mypy, pyright], ids=["mypy", "pyr
 
 
 @CHECKERS
-@pytest.mark.parametrize("file", ["right.py", "right_app.py"])
+@pytest.mark.parametrize("file", ["right.py", "right_app.py", "right_testing.py"])
 def test_a_right_program_is_accepted(checker, file: str) -> None:
     assert {place for place in checker() if place[0] == file} == set()
 
 
 @CHECKERS
-@pytest.mark.parametrize("file", ["wrong.py", "wrong_app.py"])
+@pytest.mark.parametrize("file", ["wrong.py", "wrong_app.py", "wrong_testing.py"])
 def test_each_wrong_line_is_refused_and_no_other(checker, file: str) -> None:
     assert {place for place in checker() if place[0] == file} == _marked(file)

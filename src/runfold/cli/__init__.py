@@ -11,6 +11,8 @@ from __future__ import annotations
 import click
 
 from runfold.cli.demo import demo
+from runfold.cli.flows import flows
+from runfold.cli.jobs import jobs
 from runfold.cli.migrate import migrate
 from runfold.cli.program import Program
 from runfold.cli.rebuild import rebuild
@@ -26,7 +28,7 @@ def main() -> None:
     """Queues, flows and timers whose whole truth is one event log."""
 
 
-for _command in (demo, start, runs, worker, dispatcher, migrate, rebuild):
+for _command in (demo, start, runs, jobs, flows, worker, dispatcher, migrate, rebuild):
     main.add_command(_command)
 for _command in COMMANDS:
     runs.add_command(_command)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from runfold.define.options import Retry, retry_of
 from runfold.errors import InvalidDefinition, InvalidInput
 from runfold.settings import SPAN_MAX, Span, seconds
 
+OnConflict = Literal["return", "refuse"]
+"""What becomes of a start whose key is taken by a run with another input."""
 TAGS_MAX = 50
 TEXT_MAX = 500
 """The longest key or tag, in characters."""
@@ -54,6 +56,25 @@ def start_fields(
     if timeout is not None:
         fields["timeout"] = _span("timeout", timeout, least=0.0, strictly=True)
     return fields
+
+
+def take_conflict(options: dict[str, Any], *, later: bool = False) -> bool:
+    """Take ``on_conflict`` out of ``options``; return whether it is ``"refuse"``.
+
+    ``later``: the start is recorded after the caller's commit.
+    """
+    given = options.pop("on_conflict", "return")
+    if given not in get_args(OnConflict):
+        raise _refused(
+            "on_conflict", f"on_conflict is {given!r}, expected one of {get_args(OnConflict)!r}"
+        )
+    if given == "refuse" and (options.get("key") is None or later):
+        raise _refused(
+            "on_conflict",
+            "on_conflict='refuse' needs key=, and goes without connection=: whether a key is "
+            "taken is known when the start is recorded, after the caller's commit",
+        )
+    return bool(given == "refuse")
 
 
 def inbox_body(flow: str, hash: str, fields: Mapping[str, Any]) -> str:
@@ -117,12 +138,24 @@ def _retry(value: Any) -> dict[str, Any]:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if not is_number and not isinstance(value, Retry):
         raise _refused("retry", f"retry is {value!r}, expected a number of attempts or a Retry")
-    if isinstance(value, Retry) and value.never:
-        raise _refused(
-            "retry",
-            "retry has never=, which a start cannot record: say it where the step is defined",
-        )
     try:
-        return retry_of(value).policy.model_dump()
+        retry = retry_of(value)
     except InvalidDefinition as error:
         raise _refused("retry", f"retry: {error}") from error
+    if is_number:
+        return {"max_attempts": retry.max_attempts}
+    return retry.policy.model_dump() | _never(retry)
+
+
+def _never(retry: Retry) -> dict[str, Any]:
+    """Return the exceptions of ``retry`` by name: a start is data, whoever reads it."""
+    for cls in retry.never:
+        if "<" in cls.__qualname__:
+            raise _refused(
+                "retry",
+                f"retry has never={cls.__qualname__!r}, a class inside of a function, which a "
+                "worker cannot know by name: define it at the top of a module",
+            )
+    if not retry.never:
+        return {}
+    return {"never": [f"{cls.__module__}.{cls.__qualname__}" for cls in retry.never]}

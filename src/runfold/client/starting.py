@@ -9,12 +9,13 @@ from uuid import UUID
 
 from runfold.client.catalog import Resolved
 from runfold.client.enlisted import Enlisted
-from runfold.client.options import inbox_body, start_fields
+from runfold.client.options import OnConflict, inbox_body, start_fields, take_conflict
 from runfold.client.run import Run
 from runfold.client.session import Session
 from runfold.define.target import Target
 from runfold.define.values import ANY
-from runfold.errors import RunNotFound
+from runfold.errors import KeyConflict, RunNotFound
+from runfold.flow.paths import canonical
 from runfold.settings import Span
 
 In = TypeVar("In")
@@ -42,6 +43,7 @@ class Starting:
         priority: int | None = ...,
         retry: Any = ...,
         timeout: Span | None = ...,
+        on_conflict: OnConflict = ...,
         connection: Any = ...,
     ) -> Run[Out]: ...
 
@@ -51,7 +53,8 @@ class Starting:
     async def start(self, target: Any, input: Any = None, **options: Any) -> Run[Any]:
         """Record a new run of ``target`` (a ``Flow``, a ``Job`` or a name) and return it.
 
-        ``key``: the same target and key give the same run. ``tags``: strings to find it by.
+        ``key``: the same target and key give the same run; with ``on_conflict="refuse"`` only
+        when the input is the same too, else ``KeyConflict``. ``tags``: strings to find it by.
         ``run_at`` (aware) or ``delay``: not before. ``deadline``: a moment, or a span from the
         start, after which it is ended. ``priority`` 1-10, 10 first. ``retry``, ``timeout``: over
         those of its steps. ``connection``: write it in the caller's own transaction.
@@ -63,12 +66,18 @@ class Starting:
             prepared = await self.prepare_rows(target, [input], options)
             await prepared.enlist(connection)
             return prepared.runs[0]
+        refuses = take_conflict(options)
         resolved = await self._session.catalog.resolve(target, self._session.node)
         fields = start_fields(resolved.input.dump(input, "input"), **options)
         starter = self._session.node.starter
         id = starter.id_of(resolved.name, fields.get("key"))
         future = starter.start(resolved.definition, id, fields)
         outcome = await self._session.engine.patiently(future)
+        if refuses and outcome.refusal is not None:
+            # The input of a run never changes: what is read now was so at the start.
+            known = await self._session.engine.fold(outcome.stream, version=1)
+            if canonical(known.input) != canonical(fields["input"]):
+                raise KeyConflict(known.id, fields["key"])
         return self._session.run(
             id, resolved.name, outcome.stream, resolved.result, fresh=outcome.refusal is None
         )
@@ -109,6 +118,8 @@ class Starting:
         self, target: Any, inputs: Sequence[Any], options: Mapping[str, Any]
     ) -> Enlisted:
         """Return starts that are checked and ready to be written through a connection."""
+        options = dict(options)
+        take_conflict(options, later=True)
         resolved = await self._session.catalog.resolve(target, self._session.node)
         starts = self._starts(resolved, inputs, options)
         for id, fields in starts:  # What is too large is refused here, not once it is committed.

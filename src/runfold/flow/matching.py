@@ -7,7 +7,6 @@ paired with whom, the run gets a fault instead.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from runfold.flow import inputs
@@ -16,11 +15,11 @@ from runfold.flow.chain import END_ORDINAL, Link, in_causal_order, is_past
 from runfold.flow.events import ErrorInfo
 from runfold.flow.graph import Node, Outlet
 from runfold.flow.names import activation_name
+from runfold.flow.paths import at, canonical
 from runfold.flow.state import Run
 
 WHOLE_RUN = ""
 """The lane of joins that pair within the run: there is one instance of the entry."""
-_PLACES = {str(place): place for place in range(100)}
 
 
 def start(run: Run, version: int) -> None:
@@ -72,7 +71,7 @@ def _activate(run: Run, node: Node, arrival: Arrival) -> None:
 
 def _join(run: Run, node: Node, part: int, arrival: Arrival, value: Any) -> None:
     if node.by is not None:
-        lane = canonical(value, node.by)
+        lane = canonical(at(value, node.by))
     elif node.lane is None:
         lane = WHOLE_RUN
     else:
@@ -137,24 +136,6 @@ def _ambiguous(node: Node, lane: str, one: Arrival, other: Arrival) -> ErrorInfo
         retryable=False,
         details={"step": node.name, "emits": [first.name, second.name]},
     )
-
-
-def canonical(payload: Any, path: str) -> str:
-    """Return the value at the dotted ``path`` as JSON; of a missing one, ``null``."""
-    value = payload
-    for key in path.split("."):
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key in _PLACES:
-            value = value[_PLACES[key]] if _PLACES[key] < len(value) else None
-        else:
-            value = None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    except (TypeError, ValueError, RecursionError):
-        return "null"
 
 
 def _add(run: Run, due: Due) -> None:

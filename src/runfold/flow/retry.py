@@ -31,6 +31,12 @@ def _spread(seed: str) -> float:
     return int.from_bytes(digest[:7], "big") / (1 << 55) - 1
 
 
+def never_of(run: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the names of the exceptions after which a run's start wants no further attempt."""
+    said = (run or {}).get("never")
+    return tuple(name for name in said if isinstance(name, str)) if isinstance(said, list) else ()
+
+
 def policy_of(step: RetryPolicy, run: Mapping[str, Any] | None) -> RetryPolicy:
     """Return the policy of a step with what its run's start says instead.
 

@@ -19,6 +19,7 @@ import contextvars
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -109,7 +110,9 @@ class Executor:
                 return [*attempt.held(), *completed(attempt, value, duration)]
         await attempt.transaction.undo()
         await attempt.flush()
-        return (completed if is_done else errored)(attempt, value, duration)
+        if is_done:
+            return completed(attempt, value, duration)
+        return errored(attempt, _with_pause(task, value), duration)
 
     # An async handler without a timeout: no task of its own.
 
@@ -237,10 +240,18 @@ def _called(attempt: Attempt, begin: Callable[[], object]) -> Outcome:
         return False, caught(attempt, error)
 
 
+def _with_pause(task: Task, found: Raised) -> Raised:
+    """Return ``found`` with the time that a handler waits which was told to slow down."""
+    if found.charged or found.retry_at is not None or found.retry_after is not None:
+        return found
+    return replace(found, retry_after=None if task.pause is None else task.pause())
+
+
 def caught(attempt: Attempt, error: BaseException) -> Raised:
     """Return what the handler of ``attempt`` raised."""
     refused = isinstance(error, InvalidInput) and error is attempt.refused
-    return raised(error, never=attempt.task.handler.never, refused=refused)
+    task = attempt.task
+    return raised(error, never=task.handler.never, names=task.never, refused=refused)
 
 
 def guarded(call: Callable[[], Any]) -> tuple[bool, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -35,12 +35,31 @@ class Raised:
     charged: bool = True
 
 
+def name_of(cls: type) -> str:
+    """Return the name by which data speaks of a class: module and qualified name."""
+    # The worker's __main__ has another name in a spawned process.
+    module = "__main__" if cls.__module__ == "__mp_main__" else cls.__module__
+    return f"{module}.{cls.__qualname__}"
+
+
+def is_among(cls: type, names: Collection[str]) -> bool:
+    """Return whether ``names`` has that of ``cls`` or of one of its bases."""
+    return bool(names) and any(name_of(base) in names for base in cls.__mro__)
+
+
 def raised(
-    error: BaseException, *, never: Sequence[type[BaseException]] = (), refused: bool = False
+    error: BaseException,
+    *,
+    never: Sequence[type[BaseException]] = (),
+    names: Collection[str] = (),
+    refused: bool = False,
 ) -> Raised:
-    """Return ``error`` as history keeps it. ``refused``: it is about a value of the handler's."""
+    """Return ``error`` as history keeps it. ``refused``: it is about a value of the handler's.
+
+    ``never``, ``names``: classes of exceptions after which nothing is tried again.
+    """
     is_ours = refused or isinstance(error, UndeclaredEmit)
-    final = is_ours or isinstance(error, (PermanentError, *never))
+    final = is_ours or isinstance(error, (PermanentError, *never)) or is_among(type(error), names)
     retry_at, retry_after, note = (None, None, "") if final else _when(error)
     told = traceback.TracebackException(type(error), error, _outside(error.__traceback__))
     info = ErrorInfo(
@@ -81,7 +100,9 @@ def timed_out(attempt: Attempt, timeout: float) -> Raised:
         code="JOB_TIMEOUT",
         message=f"attempt {attempt.task.job.attempt} of step {handler.step!r} took longer than "
         f"its timeout of {timeout:g} s",
-        retryable=not issubclass(TimeoutError, handler.never),
+        retryable=not (
+            issubclass(TimeoutError, handler.never) or is_among(TimeoutError, attempt.task.never)
+        ),
     )
     return Raised(info)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -80,6 +80,7 @@ class Node:
         self.membership: Membership | None = None
         self.preparation: Preparation | None = None
         self.hub: Hub | None = None
+        self._unwatch: Callable[[], object] = lambda: None
         self._tails: list[Tail] = []
         self._remote = False
 
@@ -141,6 +142,7 @@ class Node:
             check_every=seconds(self.settings.poll_max), dispatcher=self.dispatcher,
             within=Within(self.appender, self.clock, self.ids.token, self.poke),
         )  # fmt: skip
+        self._unwatch = self.machine.watch(seconds(self.settings.blocking_warn))
         self.appender.worker = self.membership.member.name
         self.membership.on_lost = partial(
             _ring_from_thread, asyncio.get_running_loop(), self.worker.bell
@@ -171,6 +173,7 @@ class Node:
         await self.service.stop()
         if self.dispatcher is not None:
             await self._quietly(self.dispatcher.resign())
+        self._unwatch()
         if self.worker is not None:
             self.executor.close()
         if self.membership is not None:

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 
 from runfold.define.handler import Handler
+from runfold.flow.definition import COMPENSATION_SUFFIX, RetryPolicy
 from runfold.flow.events import FlowStart
 from runfold.flow.inputs import resolve, trigger
+from runfold.flow.retry import backoff, never_of, policy_of
 from runfold.kernel.event import Draft, Recorded
 from runfold.kernel.ids import text
 from runfold.ports import Codec, EventLog, Job, Transactions
@@ -93,12 +95,23 @@ class Preparation:
             trigger=None if plan is None else trigger(plan),
             due_at=_due_at(start, brief.start),
             timeout=self._timeout(job, start, handler),
+            never=never_of(start.retry),
+            pause=partial(self._pause, job, start),
             deps=self._deps,
             record=partial(record, job),
             read_state=partial(self._read_state, job.stream),
             transaction=self._transactions.handler_transaction,
             cancelled=CancelSignal(),
         )
+
+    def _pause(self, job: Job, start: FlowStart) -> float:
+        """Return the backoff after this attempt."""
+        definition = self._definitions.known(start.definition)
+        steps = {} if definition is None else definition.by_name
+        step = steps.get(job.step.removesuffix(COMPENSATION_SUFFIX))
+        policy = policy_of(RetryPolicy() if step is None else step.retry, start.retry)
+        seed = f"{start.run_id}/{job.step}/{job.activation}/{job.attempt}"
+        return backoff(policy, job.attempt, seed)
 
     def _timeout(self, job: Job, start: FlowStart, handler: Handler) -> float | None:
         if start.timeout is not None:

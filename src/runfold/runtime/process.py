@@ -18,7 +18,7 @@ from runfold.define.importable import address_of
 from runfold.errors import RunfoldError
 from runfold.runtime.context import ThreadContext
 from runfold.runtime.context_attempt import Attempt
-from runfold.runtime.executor_endings import died
+from runfold.runtime.executor_endings import died, name_of
 
 _SPAWN = multiprocessing.get_context("spawn")
 _MISSING = object()
@@ -32,7 +32,7 @@ class Call(NamedTuple):
     flow: str
     step: str
     input: Any
-    never: tuple[tuple[str, str], ...]
+    never: tuple[str, ...]
     context: dict[str, Any]
 
 
@@ -154,7 +154,7 @@ def _call_of(attempt: Attempt) -> Call:
         flow=handler.flow,
         step=handler.step,
         input=task.input,
-        never=tuple((cls.__module__, cls.__qualname__) for cls in handler.never),
+        never=(*map(name_of, handler.never), *task.never),
         context={
             "run_id": task.run_id, "flow_name": task.job.flow, "step_name": task.job.step,
             "queue": task.job.queue, "attempt": task.job.attempt, "tags": task.tags,

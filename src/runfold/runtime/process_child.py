@@ -76,14 +76,7 @@ def _run(call: Call, context: _ProcessContext) -> Any:
 
 def _raised(call: Call, context: _ProcessContext, error: BaseException) -> Raised:
     refused = isinstance(error, InvalidInput) and error is context.refused
-    classes = [(_module(cls), cls.__qualname__) for cls in type(error).__mro__]
-    never = (type(error),) if set(classes) & set(call.never) else ()
-    return raised(error, never=never, refused=refused)
-
-
-def _module(cls: type) -> str:
-    # The worker's __main__ has another name in a spawned process.
-    return "__main__" if cls.__module__ == "__mp_main__" else cls.__module__
+    return raised(error, names=call.never, refused=refused)
 
 
 class _Asking:

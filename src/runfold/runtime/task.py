@@ -100,6 +100,10 @@ class Task:
     due_at: datetime | None = None
     timeout: float | None = None
     """Seconds; None: no limit."""
+    never: tuple[str, ...] = ()
+    """Names of exceptions after which the run's start wants no further attempt."""
+    pause: Callable[[], float] | None = None
+    """How long a handler that was told to slow down waits, in seconds, if it does not say."""
     deps: Any = None
     record: Callable[[Sequence[Draft]], Awaitable[None]]
     """Writes facts at once, in order; answers when they are in the log, or never will be."""

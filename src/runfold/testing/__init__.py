@@ -1,4 +1,5 @@
-"""What Runfold ships for tests: the simulation, and the contract suite that every store inherits.
+"""What Runfold ships for tests: the simulation, contexts for single handlers, and the contract
+suite that every store inherits.
 
 Nothing here is imported by the engine, and nothing of it is imported before it is asked for.
 """
@@ -8,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runfold.testing.handling import HandlerContext as HandlerContext
+    from runfold.testing.handling import SyncHandlerContext as SyncHandlerContext
+    from runfold.testing.handling import context as context
     from runfold.testing.simulation import Call as Call
     from runfold.testing.simulation import RealWorld as RealWorld
     from runfold.testing.simulation import SimulatedRun as SimulatedRun
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from runfold.testing.simulation import stub as stub
 
 _HOMES = {
+    "runfold.testing.handling": ("HandlerContext", "SyncHandlerContext", "context"),
     "runfold.testing.simulation": (
         "Call", "RealWorld", "SimulatedRun", "Simulation", "Stub", "Stuck", "stub",
     ),

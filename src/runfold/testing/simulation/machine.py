@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -42,6 +42,11 @@ class SimulatedMachine(Machine):
         executor = _Executor(spawn=spawn, clock=clock, threads=threads)
         executor.spy, executor.pool, executor.worker = self._spy, self.pool, self.name
         return executor
+
+    def watch(self, after: float) -> Callable[[], object]:
+        """Watch nothing: no handler keeps a loop whose time is virtual."""
+        del after
+        return lambda: None
 
     def renewals(self, renewing: Renewing) -> Renewals:
         """Renew a lease on the loop."""

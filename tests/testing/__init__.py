@@ -1,0 +1,1 @@
+"""Tests of what Runfold ships for tests."""
