@@ -81,7 +81,7 @@ class Runfold(Starting, Importing, Watching):
         self.runs = Runs(self._session)
         """Listings of runs."""
         self.log = Log(self._session)
-        """The log as a whole: rebuild."""
+        """The log as a whole: verify, rebuild."""
         self.sync = SyncRunfold(self)
         """The same, with blocking calls."""
 

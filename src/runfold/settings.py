@@ -37,6 +37,12 @@ class Settings:
     grace: Span = 30
     """How long handlers of a run that was cancelled or failed may go on before they are fenced."""
 
+    chain: bool = True
+    """Whether the end of a run carries a hash of everything before it, for ``runfold log verify``.
+
+    Costs the dispatcher about a twentieth of its time; a log may hold runs with and without.
+    """
+
     drain: Span = 30
     """How long a stopping process waits for its handlers before it gives their jobs back."""
 

@@ -13,6 +13,7 @@ import click
 from runfold.cli.demo import demo
 from runfold.cli.flows import flows
 from runfold.cli.jobs import jobs
+from runfold.cli.log import log
 from runfold.cli.migrate import migrate
 from runfold.cli.program import Program
 from runfold.cli.rebuild import rebuild
@@ -28,7 +29,9 @@ def main() -> None:
     """Queues, flows and timers whose whole truth is one event log."""
 
 
-for _command in (demo, start, runs, jobs, flows, worker, dispatcher, migrate, rebuild):
+for _command in (
+    demo, start, runs, jobs, flows, worker, dispatcher, migrate, rebuild, log,
+):  # fmt: skip
     main.add_command(_command)
 for _command in COMMANDS:
     runs.add_command(_command)

@@ -104,6 +104,8 @@ class Feed:
         self._node, self._names = node, names
         self._tail: Tail | None = None
         self._by_stream: dict[int, set[Subscription]] = {}
+        # Where no other process can append, every event comes with a bell.
+        self._look_every = SAFETY if node.store.in_process else LOOK_SECONDS
         self._looked_at = 0.0
         self._is_looping = False
         self.closed = False
@@ -137,7 +139,7 @@ class Feed:
         tail, now = self._tail, self._node.clock.monotonic()
         if tail is None:
             return False
-        if now - self._looked_at >= LOOK_SECONDS:
+        if now - self._looked_at >= self._look_every:
             self._looked_at, tail.stale = now, True
         if tail.position < self.position:
             for subscription in self._subscribers():
@@ -189,7 +191,7 @@ class Feed:
         return [one for group in self._by_stream.values() for one in group]
 
     async def _pause(self) -> float:
-        return SAFETY if self._tail is None else LOOK_SECONDS
+        return SAFETY if self._tail is None else self._look_every
 
 
 def left() -> Left:

@@ -11,7 +11,7 @@ from runfold.client.session import Session
 from runfold.client.travel import COPIED_EVENTS_MAX
 from runfold.errors import InvalidInput
 from runfold.flow.events import ENDS, FlowCancelled
-from runfold.kernel.event import Draft
+from runfold.kernel.event import Draft, Event
 from runfold.ports import Refusal
 
 GOES_ON = "imported while it went on; fork it to go on here"
@@ -41,7 +41,7 @@ class Importing:
             raise _taken(capsule)
         await node.definitions.keep(capsule.definition, node.appender)
         drafts = [
-            Draft(one.event, one.step, one.activation, one.attempt, one.key, one.cause)
+            Draft(_unsealed(one.event), one.step, one.activation, one.attempt, one.key, one.cause)
             for one in capsule.history
         ]
         if drafts[-1].event.TOPIC not in ENDS:
@@ -51,6 +51,11 @@ class Importing:
             raise _taken(capsule)
         result = self._session.catalog.result_of(capsule.flow)
         return self._session.run(id, capsule.flow, outcome.stream, result)
+
+
+def _unsealed(event: Event) -> Event:
+    # The chain is one over what is stored, and that is another here.
+    return event.model_copy(update={"chain": None}) if event.TOPIC in ENDS else event
 
 
 def _taken(capsule: Capsule) -> InvalidInput:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runfold.client.session import Session
 from runfold.runtime.rebuild import Progress, Rebuilt, rebuild
+from runfold.runtime.verify import Verified, verify
 
 
 class Log:
@@ -11,6 +12,20 @@ class Log:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    async def head(self) -> int:
+        """Return the position of the last event, 0 in an empty log."""
+        return await self._session.node.store.head()
+
+    async def verify(self, *, progress: Progress | None = None) -> Verified:
+        """Return whether the log is whole, and what is wrong with it: ``ok``, ``findings``.
+
+        Positions and versions have no hole, ends are final, every event can be read, and the
+        hash chain of each ended run is as its end says. Reads everything; others work on
+        meanwhile. ``progress`` is called with events read and events in all.
+        """
+        node = self._session.node
+        return await verify(node.store, node.codec, progress=progress)
 
     async def rebuild(self, *, progress: Progress | None = None) -> Rebuilt:
         """Make every working table anew from the log, in one transaction; return what it held.

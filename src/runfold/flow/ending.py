@@ -22,6 +22,7 @@ def completion(run: Run) -> Decision:
         result=result(run),
         untaken=tuple(sorted(run.untaken)),
         unfired=unfired(run),
+        chain=_root(run),
     )
     return _end(run, event)
 
@@ -31,12 +32,19 @@ def failing_end(run: Run) -> Decision:
     error = run.error
     if error is None:
         error = ErrorInfo(type="Error", code="EXECUTION_ERROR", message="the run failed")
-    return _end(run, FlowFailed(duration=duration(run), error=error, failed_step=run.failed_step))
+    event = FlowFailed(
+        duration=duration(run), error=error, failed_step=run.failed_step, chain=_root(run)
+    )
+    return _end(run, event)
 
 
 def cancelled_end(run: Run) -> Decision:
     """Return the end of a run whose cancel was accepted."""
-    return _end(run, FlowCancelled(reason=run.reason, duration=duration(run)))
+    return _end(run, FlowCancelled(reason=run.reason, duration=duration(run), chain=_root(run)))
+
+
+def _root(run: Run) -> str | None:
+    return None if run.chain is None else run.chain.root()
 
 
 def _end(run: Run, event: Event) -> Decision:

@@ -66,6 +66,8 @@ class FlowCompleted(Event):
     """Names of events that were emitted and that no step took."""
     unfired: tuple[str, ...] = ()
     """Joins that had something and never had everything."""
+    chain: str | None = None
+    """The root of the run's hash chain before this event: see ``flow/seal.py``."""
 
 
 class FlowFailed(Event):
@@ -76,6 +78,8 @@ class FlowFailed(Event):
     duration: float
     error: ErrorInfo
     failed_step: str | None = None
+    chain: str | None = None
+    """The root of the run's hash chain before this event: see ``flow/seal.py``."""
 
 
 class FlowCancelled(Event):
@@ -85,6 +89,8 @@ class FlowCancelled(Event):
 
     reason: str | None = None
     duration: float | None = None
+    chain: str | None = None
+    """The root of the run's hash chain before this event: see ``flow/seal.py``."""
 
 
 class FlowCancelRequested(Event):

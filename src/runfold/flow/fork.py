@@ -94,7 +94,7 @@ class _Copy:
 
     def take(self, recorded: Recorded) -> None:
         """Copy an event of the origin, at its own moment."""
-        _, _, version, ts, event, step, activation, attempt, key, cause = recorded
+        _, _, version, ts, event, step, activation, attempt, key, cause, _ = recorded
         if isinstance(event, StepScheduled) and event.name not in self.run.due:
             raise Unforkable(
                 f"activation {event.name!r} of version {version} does not come about with this "

@@ -16,6 +16,7 @@ from runfold.flow.chain import Link
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import ErrorInfo
 from runfold.flow.graph import Graph, Node
+from runfold.flow.seal import Chain
 from runfold.flow.work import Gate
 
 RunStatus = Literal[
@@ -61,7 +62,7 @@ class Run:
     """One execution of a flow. ``version`` 0 until its ``flow.start`` is folded."""
 
     __slots__ = (
-        "activations", "announced", "answered", "began_at", "buckets", "cancelling",
+        "activations", "announced", "answered", "began_at", "buckets", "cancelling", "chain",
         "closed_version", "collected", "compensations", "counts", "created_at", "data", "deadline",
         "definition", "delay", "due", "due_at", "error", "failed_step", "fault", "finished_at",
         "flow", "gate", "grace_over", "graph", "id", "input", "key", "leased", "open", "outcome",
@@ -79,6 +80,8 @@ class Run:
         self.version = 0
         self.position = 0
         self.gate = Gate.OPEN
+        self.chain: Chain | None = Chain()
+        """None: an event was folded whose stored bytes were not at hand, or nobody wants it."""
         self._start_values()
         self._start_times()
         self._start_ends()

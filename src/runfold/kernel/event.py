@@ -60,3 +60,5 @@ class Recorded(NamedTuple):
     attempt: int | None = None
     key: str | None = None
     cause: int | None = None
+    state: bytes | None = None
+    """The event as it is stored, where it is at hand."""

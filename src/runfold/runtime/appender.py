@@ -122,15 +122,16 @@ class Appender:
         drafts: Sequence[Draft],
         *,
         after: asyncio.Future[Outcome] | None = None,
+        encoded: list[Encoded] | None = None,
         **item: Any,
     ) -> asyncio.Future[Outcome]:
         """Put an item into the next batch; return the future of its outcome.
 
         ``item`` are the fields of ``ports.Item`` but ``events``. ``after``: an item of the same
-        stream that this one builds upon; it is refused when that is. Raises
-        ``PayloadTooLarge``.
+        stream that this one builds upon; it is refused when that is. ``encoded``: what
+        ``encode`` has made of the drafts already. Raises ``PayloadTooLarge``.
         """
-        return self._send_off([(drafts, item)], after)[0]
+        return self._send_off([(drafts, item)], after, encoded)[0]
 
     def submit_together(
         self, items: Sequence[tuple[Sequence[Draft], dict[str, Any]]]
@@ -142,13 +143,17 @@ class Appender:
         self,
         items: Sequence[tuple[Sequence[Draft], dict[str, Any]]],
         after: asyncio.Future[Outcome] | None = None,
+        known: list[Encoded] | None = None,
     ) -> list[asyncio.Future[Outcome]]:
         if self._closed:
             raise StoreUnavailable("this Runfold was left; enter it again before you use it")
         loop = asyncio.get_running_loop()
         parcel = []
         for drafts, fields in items:
-            encoded, size = self.encode(drafts)
+            if known is None:
+                encoded, size = self.encode(drafts)
+            else:
+                encoded, size = known, sum(len(event.state) for event in known)
             item = Item(events=encoded, **fields)
             parcel.append(Submission(item, drafts, size, loop.create_future(), after))
         self._waiting.add(parcel)
@@ -284,7 +289,7 @@ class Appender:
     def _settle(
         self, batch: Batch, submissions: Sequence[Submission], committed: Committed
     ) -> None:
-        recorded = self._recorded(submissions, committed)
+        recorded = self._recorded(submissions, batch.claims, committed)
         if committed.ts is not None:
             self.see(committed.ts)
         counters = self.counters
@@ -309,7 +314,12 @@ class Appender:
             for hook in self.after_commit:
                 hook(batch)
 
-    def _recorded(self, submissions: Sequence[Submission], committed: Committed) -> list[Recorded]:
+    def _recorded(
+        self,
+        submissions: Sequence[Submission],
+        claims: Sequence[Claim],
+        committed: Committed,
+    ) -> list[Recorded]:
         ts = committed.ts
         if ts is None:
             return []  # A repeated answer does not know: readers fetch these from the store.
@@ -317,12 +327,16 @@ class Appender:
         for submission, outcome in zip(submissions, committed.outcomes, strict=True):
             if outcome.refusal is None:
                 _, stream, position, version = outcome
-                for place, draft in enumerate(submission.drafts):
-                    recorded.append(Recorded(position + place, stream, version + place, ts, *draft))
+                states = (event.state for event in submission.item.events)
+                for draft, state in zip(submission.drafts, states, strict=True):
+                    recorded.append(Recorded(position, stream, version, ts, *draft, state))
+                    position, version = position + 1, version + 1
+        started = {claim.queue: claim.state for claim in claims}
         for job in committed.jobs:
             event = StepStarted(queue=job.queue, worker=self.worker)
             where = (job.position, job.stream, job.version, job.ts)
-            recorded += (Recorded(*where, event, job.step, job.activation, job.attempt, job.key),)
+            one = Recorded(*where, event, job.step, job.activation, job.attempt, job.key)
+            recorded.append(one._replace(state=started[job.queue]))
         return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:

@@ -181,9 +181,13 @@ class Dispatcher:
         fields: dict[str, Any] = {"version": run.version, "leader": self._token}
         self._again.discard(stream)
         try:
-            together, is_all = with_decisions(run, stream, drafts, now, fields, grace=self._grace)
+            together, encoded, is_all = with_decisions(
+                run, stream, drafts, now, fields,
+                grace=self._grace, encode=self._appender.encode,
+            )  # fmt: skip
             future = self._appender.submit(
                 together,
+                encoded=encoded,
                 after=chain[-1] if chain else None,
                 stream=stream,
                 lease=lease,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from runfold.flow.decide import decide
 from runfold.flow.run import Run, evolve
 from runfold.kernel.event import Draft, Recorded
-from runfold.ports import Outcome
+from runfold.ports import Encoded, Outcome
 from runfold.runtime.decisions import effects
 
+Encode = Callable[[Sequence[Draft]], tuple[list[Encoded], int]]
 DECISIONS_MAX = 500
 """How many things ``decide`` returns for one run at a time."""
 FUSED_MAX = 2000
@@ -27,20 +28,24 @@ def with_decisions(
     fields: dict[str, Any],
     *,
     grace: float,
-) -> tuple[list[Draft], bool]:
-    """Return ``drafts`` with what they lead to, and whether that is all of it.
+    encode: Encode,
+) -> tuple[list[Draft], list[Encoded], bool]:
+    """Return ``drafts`` with what they lead to, encoded too, and whether that is all of it.
 
     ``run`` is folded to the end of them, ``fields`` (of ``ports.Item``) get their effects.
     """
     together = list(drafts)
-    _evolve_ahead(run, stream, drafts, now)
+    encoded, _ = encode(drafts)
+    _evolve_ahead(run, stream, drafts, encoded, now)
     while decision := decide(run, limit=DECISIONS_MAX, grace=grace):
         if len(together) >= FUSED_MAX:
-            return together, False
+            return together, encoded, False
         _merge(fields, effects(run.flow, decision, offset=len(together)))
         together.extend(decision.drafts)
-        _evolve_ahead(run, stream, decision.drafts, now)
-    return together, True
+        more, _ = encode(decision.drafts)
+        encoded.extend(more)
+        _evolve_ahead(run, stream, decision.drafts, more, now)
+    return together, encoded, True
 
 
 def outcome_of(future: asyncio.Future[Outcome]) -> Outcome | None:
@@ -50,9 +55,11 @@ def outcome_of(future: asyncio.Future[Outcome]) -> Outcome | None:
     return future.result()
 
 
-def _evolve_ahead(run: Run, stream: int, drafts: Sequence[Draft], ts: datetime) -> None:
-    for draft in drafts:
-        evolve(run, Recorded(0, stream, run.version + 1, ts, *draft))
+def _evolve_ahead(
+    run: Run, stream: int, drafts: Sequence[Draft], encoded: Sequence[Encoded], ts: datetime
+) -> None:
+    for draft, bytes_of in zip(drafts, encoded, strict=True):
+        evolve(run, Recorded(0, stream, run.version + 1, ts, *draft, bytes_of.state))
 
 
 def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:

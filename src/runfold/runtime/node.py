@@ -113,7 +113,7 @@ class Node:
 
     def _start_dispatcher(self, lease: float) -> None:
         tail = Tail(self.store, self.codec, position=0)
-        runs = Runs(self.store, self.codec, self.definitions)
+        runs = Runs(self.store, self.codec, self.definitions, chains=self.settings.chain)
         assert self.membership is not None
         self.dispatcher = Dispatcher(
             self.store, self.store, self.store, self.appender, runs, self.clock,

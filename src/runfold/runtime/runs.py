@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowStart
 from runfold.flow.run import Run, evolve, new
 from runfold.kernel.event import Recorded
@@ -23,8 +24,12 @@ PAGE = 1000
 class Runs:
     """Folded runs by stream number, each at some version of its stream."""
 
-    def __init__(self, log: EventLog, codec: Codec, definitions: Definitions) -> None:
+    def __init__(
+        self, log: EventLog, codec: Codec, definitions: Definitions, *, chains: bool = False
+    ) -> None:
         self._log, self._codec, self._definitions = log, codec, definitions
+        self._chains = chains
+        """Whether what is folded keeps the hash chain, which costs time and only an end needs."""
         self._runs: OrderedDict[int, Run] = OrderedDict()
 
     def get(self, stream: int) -> Run | None:
@@ -103,7 +108,7 @@ class Runs:
         definition = self._definitions.known(recorded.event.definition)
         if definition is None:
             return None
-        run = new(definition)
+        run = self._empty(definition)
         self._keep(recorded.stream, run)
         return run
 
@@ -114,7 +119,13 @@ class Runs:
                 f"run {start.run_id} follows definition {start.definition} of flow "
                 f"{start.flow!r}, which this log does not have"
             )
-        return new(definition)
+        return self._empty(definition)
+
+    def _empty(self, definition: FlowDefinition) -> Run:
+        run = new(definition)
+        if not self._chains:
+            run.chain = None
+        return run
 
     def _keep(self, stream: int, run: Run) -> None:
         self._runs[stream] = run

@@ -21,7 +21,9 @@ def decode(codec: Codec, stored: Stored) -> Recorded:
     """Return a stored event as an object in its envelope."""
     position, stream, version, ts, topic, state, step, activation, attempt, key, cause = stored
     event = codec.decode(topic, state)
-    return Recorded(position, stream, version, ts, event, step, activation, attempt, key, cause)
+    return Recorded(
+        position, stream, version, ts, event, step, activation, attempt, key, cause, state
+    )
 
 
 class Tail:

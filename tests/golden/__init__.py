@@ -1,0 +1,1 @@
+"""Golden logs: what releases have stored, kept as it was."""
