@@ -10,6 +10,8 @@ from runfold.testing.contract_readers import Transaction
 
 
 class TestMemoryStore(StoreContract):
+    machine_runs = 120
+
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()

@@ -104,6 +104,19 @@ class LaneContract(Contract):
         await scene.finish(first)
         assert await scene.take() == ["a1"]
 
+    async def test_a_lane_that_is_woken_late_in_a_claim_is_served_by_it(self, scene: Scene) -> None:
+        await scene.limit(QUEUE, keyed(1))
+        await scene.limit(STEP, in_any(10, STEPS, 1))
+        await scene.add("b0", "b1", **lane("b", STEPS))
+        await scene.add("a1", **lane("a", STEPS))
+        (job,) = await scene.claim(1)
+        await scene.finish(job)
+        assert await scene.take() == []
+        await scene.add("a0", **lane("a"))
+        assert await scene.take() == ["a0"]
+        # Of the two that wait for the step, a1 is first, and its key is taken by now.
+        assert await scene.take(now=after(10)) == ["b1"]
+
     async def test_a_queue_that_nobody_serves_starves_no_other(self, scene: Scene) -> None:
         await scene.limit(STEP, at_once(STEPS, 1))
         await scene.add("first", limits=(STEPS,))

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from random import Random
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -24,22 +24,20 @@ from runfold.testing.contract_model import Known, Model, Target
 from runfold.testing.contract_scene import OTHER, WORKER, Contract, claim, event, new
 from runfold.testing.contract_strategies import (
     BUCKETS,
+    DICE,
+    EVERY,
     PER,
     QUEUES,
     SCOPES,
-    TARGETS,
-    rows,
-    settings_of,
+    some_limits,
+    some_row,
 )
 from runfold.testing.contract_words import NEVER
 
 _T = TypeVar("_T")
-EVERY = (("flow", "step"), ("flow", "other"))
-"""The targets of a worker that serves everything."""
 
 RUNS = settings(
-    max_examples=60,
-    stateful_step_count=40,
+    stateful_step_count=15,
     deadline=None,
     derandomize=True,
     print_blob=False,
@@ -47,7 +45,7 @@ RUNS = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-"""How long the machine runs; each run has a namespace of its own."""
+"""How long the machine runs, and always the same way."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -60,163 +58,168 @@ class Machine(RuleBasedStateMachine):
         self._number, self._names = 0, 0
         self._floors: dict[tuple[int, str, Sequence[Target]], Sequence[int]] = {}
 
-    # --- what is recorded
+    # --- what is done
 
-    @initialize(data=st.data())
-    def begin(self, data: st.DataObject) -> None:
+    @initialize(dice=DICE)
+    def begin(self, dice: Random) -> None:
         """Set limits for everything, or for some."""
         for scope in SCOPES:
-            self._limit(scope, data.draw(settings_of(scope)))
+            self._limit(scope, some_limits(dice, scope))
 
-    @rule(each=st.lists(st.lists(rows(), min_size=1, max_size=2), min_size=3, max_size=6))
-    def start(self, each: list[list[Row]]) -> None:
-        """Start some runs with jobs."""
-        for made in each:
-            self._start(made, gate=None)
+    @rule(dice=DICE)
+    def work(self, dice: Random) -> None:
+        """Do nothing but work."""
+        self._work(dice)
 
-    @rule(made=st.one_of(rows(), rows(kind="start")))
-    def start_late(self, made: Row) -> None:
+    @rule(dice=DICE)
+    def start_late(self, dice: Random) -> None:
         """Start a run with a job that cannot be claimed, or with a timer."""
-        self._start([made], gate=Gate.PAUSED if made.kind is None else None)
+        if dice.random() < 0.5:
+            self._start([[some_row(dice)]], gate=Gate.PAUSED)
+        else:
+            self._start([[some_row(dice, kind="start")]], gate=None)
+        self._work(dice)
 
     @precondition(lambda self: self._due())
-    @rule(data=st.data())
-    def fire(self, data: st.DataObject) -> None:
+    @rule(dice=DICE)
+    def fire(self, dice: Random) -> None:
         """Let a due timer become a job."""
-        timer = data.draw(st.sampled_from(self._due()))
+        timer = self._due()[0]
         done = self._commit([Item([event()], timer.stream, timer=timer.id)])
         del self._model.timers[timer.id]
         job = Known(done.outcomes[0].position, timer.stream, timer.row)
         job.was_paused = job.stream in self._model.shut
         self._model.jobs[job.id] = job
+        self._work(dice)
 
     @precondition(lambda self: self._model.leased())
-    @rule(data=st.data())
-    def finish(self, data: st.DataObject) -> None:
-        """Complete a leased job."""
-        self._finish(data.draw(st.sampled_from(self._model.leased())), None)
-
-    @precondition(lambda self: self._model.leased())
-    @rule()
-    def finish_all(self) -> None:
-        """Complete every leased job."""
-        for job in self._model.leased():
-            self._finish(job, None)
-
-    @precondition(lambda self: self._model.leased())
-    @rule(data=st.data(), seconds=st.sampled_from([3.0, 20.0]))
-    def hold_off(self, data: st.DataObject, seconds: float) -> None:
+    @rule(dice=DICE)
+    def hold_off(self, dice: Random) -> None:
         """Complete a leased job that was told to wait."""
-        self._finish(data.draw(st.sampled_from(self._model.leased())), seconds)
-
-    def _finish(self, job: Known, seconds: float | None) -> None:
-        assert job.holder is not None
-        lease = job.id, job.holder
-        self._commit([Item([event()], job.stream, lease=lease, frees=True, holds=seconds)])
-        if seconds is not None:
-            until = self._model.now + timedelta(seconds=seconds)
-            for bucket in (*job.row.limits, *self._model.whole(job.row.queue)[1:]):
-                closed = self._model.closures.get(bucket, until)
-                self._model.closures[bucket] = max(until, closed)
-        del self._model.jobs[job.id]
+        self._finish([dice.choice(self._model.leased())], dice.choice([3.0, 20.0]))
+        self._work(dice)
 
     @precondition(lambda self: self._model.leased())
-    @rule(data=st.data(), made=rows())
-    def stall(self, data: st.DataObject, made: Row) -> None:
+    @rule(dice=DICE)
+    def stall(self, dice: Random) -> None:
         """Take a job from a holder that never was a member, and try again."""
-        job = data.draw(st.sampled_from(self._model.leased()))
+        job, made = dice.choice(self._model.leased()), some_row(dice)
         done = self._commit([Item([event()], job.stream, stalled=job.id, rows=[made])])
         del self._model.jobs[job.id]
         self._made(done.outcomes[0].position, job.stream, made)
+        self._work(dice)
 
     @precondition(lambda self: self._model.jobs)
-    @rule(data=st.data(), clears=st.booleans())
-    def remove(self, data: st.DataObject, clears: bool) -> None:
+    @rule(dice=DICE)
+    def remove(self, dice: Random) -> None:
         """Drop one activation of a run, or clear all of it."""
-        job = data.draw(st.sampled_from(list(self._model.jobs.values())))
+        job, clears = dice.choice(list(self._model.jobs.values())), dice.random() < 0.5
         drops = () if clears else [(job.row.step, job.row.activation)]
         self._commit([Item([event()], job.stream, clears=clears, drops=drops)])
         for kept in (self._model.jobs, self._model.timers):
             for other in list(kept.values()):
                 if other.stream == job.stream and (clears or other.row.step == job.row.step):
                     del kept[other.id]
+        self._work(dice)
 
     @precondition(lambda self: self._model.jobs)
-    @rule(data=st.data())
-    def turn_gate(self, data: st.DataObject) -> None:
+    @rule(dice=DICE)
+    def turn_gate(self, dice: Random) -> None:
         """Pause a run, or resume it."""
-        jobs = self._model.jobs.values()
-        stream = data.draw(st.sampled_from(sorted({job.stream for job in jobs})))
+        jobs = list(self._model.jobs.values())
+        stream = dice.choice(jobs).stream
         shuts = stream not in self._model.shut
         gate = Gate.PAUSED if shuts else Gate.OPEN
         self._commit([Item([event()], stream, gate=gate)])
         self._model.shut ^= {stream}
         for job in jobs:
             job.was_paused |= job.stream == stream
+        self._work(dice)
 
-    @rule(scope=st.sampled_from(SCOPES), data=st.data())
-    def limit(self, scope: str, data: st.DataObject) -> None:
+    @rule(dice=DICE)
+    def limit(self, dice: Random) -> None:
         """Set, change or take away the limits of a scope."""
-        self._limit(scope, data.draw(settings_of(scope)))
+        scope = dice.choice(SCOPES)
+        self._limit(scope, some_limits(dice, scope))
+        self._work(dice)
+
+    @rule(dice=DICE)
+    def close(self, dice: Random) -> None:
+        """Close something for a time or until it is opened, or open it."""
+        bucket = dice.choice(BUCKETS)
+        if bucket in self._model.closures:
+            until = None
+        else:
+            span = dice.choice([0, 5, 15, None])
+            until = NEVER if span is None else self._model.now + timedelta(seconds=span)
+        self._commit([self._settings(closures=[Closure(bucket, until)])])
+        self._model.closures.pop(bucket, None)
+        if until is not None:
+            self._model.closures[bucket] = until
+        self._work(dice)
+
+    @rule(dice=DICE)
+    def wait(self, dice: Random) -> None:
+        """Let time pass."""
+        self._model.now += timedelta(seconds=dice.choice([0.5, 3.0, 10.0]))
+        self._work(dice)
+
+    # --- work, after everything that is done: without it, most of that would mean nothing
+
+    def _work(self, dice: Random) -> None:
+        deeds = (self._start_some, self._claim_some, self._poll, self._finish_some)
+        for deed in dice.choices(deeds, weights=(1, 2, 1, 2), k=3):
+            deed(dice)
+
+    def _start_some(self, dice: Random) -> None:
+        runs = dice.randint(2, 6)
+        self._start([[some_row(dice) for _ in range(dice.choice([1, 1, 2]))] for _ in range(runs)])
+
+    def _finish_some(self, dice: Random) -> None:
+        self._finish([job for job in self._model.leased() if dice.random() < 0.4], None)
+
+    def _finish(self, jobs: list[Known], seconds: float | None) -> None:
+        items = [
+            Item([event()], job.stream, lease=(job.id, job.holder), frees=True, holds=seconds)
+            for job in jobs
+            if job.holder is not None
+        ]
+        self._commit(items)
+        for job in jobs:
+            if seconds is not None:
+                until = self._model.now + timedelta(seconds=seconds)
+                for bucket in (*job.row.limits, *self._model.whole(job.row.queue)[1:]):
+                    closed = self._model.closures.get(bucket, until)
+                    self._model.closures[bucket] = max(until, closed)
+            del self._model.jobs[job.id]
 
     def _limit(self, scope: str, limits: tuple[Limit, ...]) -> None:
         self._commit([self._settings(limits=[(scope, limits)])])
         self._model.limits[scope] = limits
 
-    @rule(
-        bucket=st.sampled_from(BUCKETS),
-        seconds=st.sampled_from([None, 0.0, 5.0, 15.0, float("inf")]),
-    )
-    def close(self, bucket: str, seconds: float | None) -> None:
-        """Close something for a time or until it is opened, or open it."""
-        until = None
-        if seconds is not None:
-            forever = seconds == float("inf")
-            until = NEVER if forever else self._model.now + timedelta(seconds=seconds)
-        self._commit([self._settings(closures=[Closure(bucket, until)])])
-        self._model.closures.pop(bucket, None)
-        if until is not None:
-            self._model.closures[bucket] = until
-
-    @rule(seconds=st.sampled_from([0.5, 3.0, 10.0]))
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-        self._model.now += timedelta(seconds=seconds)
-
-    # --- what is claimed
-
-    @rule(
-        queue=QUEUES,
-        limit=st.sampled_from([3, 1, 2, 9, 0]),
-        known=TARGETS,
-        token=st.sampled_from([WORKER, OTHER]),
-        from_floors=st.booleans(),
-    )
-    def claim(
-        self, queue: str, limit: int, known: Sequence[Target], token: int, from_floors: bool
-    ) -> None:
-        """Claim, from where the last claim of this worker ended or from the beginning."""
-        self._claim(queue, limit, known, token, from_floors)
-
-    @rule(token=st.sampled_from([WORKER, OTHER]))
-    def poll(self, token: int) -> None:
+    def _poll(self, dice: Random) -> None:
         """Claim as a worker does that serves everything."""
-        for queue in ("q", "r"):
-            self._claim(queue, 9, EVERY, token, from_floors=True)
+        for queue in dice.sample(QUEUES, k=2):
+            self._claim(claim(9, WORKER, queue, targets=EVERY), from_floors=True)
 
-    def _claim(
-        self, queue: str, limit: int, known: Sequence[Target], token: int, from_floors: bool
-    ) -> None:
-        place = (token, queue, known)
-        floors = self._floors.get(place, ()) if from_floors else ()
-        asked = claim(limit, token, queue, targets=known, floors=floors)
+    def _claim_some(self, dice: Random) -> None:
+        queue, limit = dice.choice("qqr"), dice.choice([3, 1, 1, 2, 9, 0])
+        targets = EVERY if dice.random() < 0.7 else EVERY[:1]
+        asked = claim(limit, dice.choice([WORKER, OTHER]), queue, targets=targets)
+        self._claim(asked, from_floors=dice.random() < 0.7)
+
+    def _claim(self, asked: Claim, *, from_floors: bool) -> None:
+        """Claim, from where the last claim of this worker ended or from the beginning."""
+        place = (asked.token, asked.queue, asked.targets)
+        if from_floors:
+            asked = asked._replace(floors=self._floors.get(place, ()))
         done = self._commit([], [asked])
         for job in done.jobs:
-            self._model.start(job, queue, known, token)
+            self._model.start(job, asked.queue, asked.targets, asked.token)
         (served,) = done.served
         self._floors[place] = served.floors
-        assert len(done.jobs) <= limit
-        if len(done.jobs) < limit and served.wait != 0:
+        assert len(done.jobs) <= asked.limit
+        if len(done.jobs) < asked.limit and served.wait != 0:
             self._check_rest(asked, served)
 
     def _check_rest(self, asked: Claim, served: Served) -> None:
@@ -230,7 +233,8 @@ class Machine(RuleBasedStateMachine):
             assert now + timedelta(seconds=served.wait) <= min(moments), "too late"
 
     def teardown(self) -> None:
-        """Open and finish everything: at last all jobs are served, by one claim after another."""
+        """Open and finish everything: at last all jobs are served."""
+        self._look()
         model = self._model
         model.now += timedelta(seconds=PER * 10)
         settings_of_all = self._settings(
@@ -246,7 +250,7 @@ class Machine(RuleBasedStateMachine):
         self._commit([settings_of_all, *gates, *frees])
         waiting = {job.id for job in model.jobs.values() if job.holder is None}
         served: set[int] = set()
-        for queue in ("q", "r"):
+        for queue in QUEUES:
             done = self._commit([], [claim(1000, WORKER, queue, targets=EVERY)])
             served |= {job.id for job in done.jobs}
         assert served == waiting
@@ -254,15 +258,17 @@ class Machine(RuleBasedStateMachine):
 
     # --- how
 
-    def _start(self, made: list[Row], gate: Gate | None) -> None:
-        self._names += 1
-        placed = [each._replace(event=place) for place, each in enumerate(made)]
-        item = new(f"{self._names}", *[event() for _ in made], rows=placed, gate=gate)
-        outcome = self._commit([item]).outcomes[0]
-        if gate is not None:
-            self._model.shut.add(outcome.stream)
-        for place, each in enumerate(placed):
-            self._made(outcome.position + place, outcome.stream, each)
+    def _start(self, runs: list[list[Row]], gate: Gate | None = None) -> None:
+        items = []
+        for made in runs:
+            self._names += 1
+            rows = [each._replace(event=place) for place, each in enumerate(made)]
+            items.append(new(f"{self._names}", *[event() for _ in rows], rows=rows, gate=gate))
+        for item, outcome in zip(items, self._commit(items).outcomes, strict=True):
+            if gate is not None:
+                self._model.shut.add(outcome.stream)
+            for each in item.rows:
+                self._made(outcome.position + each.event, outcome.stream, each)
 
     def _made(self, number: int, stream: int, made: Row) -> None:
         kept = self._model.jobs if made.kind is None else self._model.timers
@@ -298,11 +304,10 @@ class Machine(RuleBasedStateMachine):
     def _run(self, awaitable: Coroutine[Any, Any, _T]) -> _T:
         return self._runner.run(awaitable)
 
-    @rule()
-    def look(self) -> None:
+    def _look(self) -> None:
         """Compare the listings."""
-        states = {state.name: state for state in self._run(self._store.queues(now=self._now))}
-        for queue in ("q", "r"):
+        states = {state.name: state for state in self._run(self._store.queues(now=self._model.now))}
+        for queue in QUEUES:
             jobs = [job for job in self._model.jobs.values() if job.row.queue == queue]
             free = sum(1 for job in jobs if job.holder is None)
             timers = [t for t in self._model.timers.values() if t.row.queue == queue]
@@ -310,13 +315,12 @@ class Machine(RuleBasedStateMachine):
             told = (found.ready + found.blocked, found.leased, found.delayed) if found else (0,) * 3
             assert told == (free, len(jobs) - free, len(timers))
 
-    @property
-    def _now(self) -> datetime:
-        return self._model.now
-
 
 class MachineContract(Contract):
     """Random work under random limits."""
+
+    machine_runs: int = 40
+    """How often the machine begins anew; each time with a namespace of its own."""
 
     def test_any_order_of_work_keeps_every_limit_and_leaves_nothing(self, store: Store) -> None:
         with asyncio.Runner() as runner:
@@ -331,5 +335,7 @@ class MachineContract(Contract):
                     runner.run(neighbour.open())
                     super().__init__(neighbour, runner)
 
-            run_state_machine_as_test(Fresh, settings=RUNS)
+            run_state_machine_as_test(
+                Fresh, settings=settings(RUNS, max_examples=self.machine_runs)
+            )
             runner.run(store.close())
