@@ -62,6 +62,21 @@ async def test_a_second_dispatcher_stands_by_until_the_first_resigns(
 
 
 @on_memory
+async def test_a_dispatcher_that_has_not_asked_for_the_lead_is_not_caught_up(
+    node: Node, faults: Faulty
+) -> None:
+    leader, other = dispatcher(node, 1), dispatcher(node, 2)
+    await start(node)
+    head = await node.store.head()
+    assert not leader.caught_up(head)
+    await settle(leader)
+    assert leader.caught_up(head)
+    assert not other.caught_up(head)
+    await settle(other)
+    assert other.caught_up(head)  # It stands by: the other decides.
+
+
+@on_memory
 async def test_a_dispatcher_that_has_resigned_does_not_lead_again(
     node: Node, faults: Faulty
 ) -> None:

@@ -110,6 +110,8 @@ class Dispatcher:
         self._cursor_saved = (0.0, 0)
         self._sweep_at, self._sweep_after = 0.0, 0
         self.leading = self._resigned = False
+        self._stands_by = False
+        """Another one led when this one asked last."""
 
     async def turn(self) -> bool:
         """Do one bounded piece of work; return False when there was none."""
@@ -137,9 +139,13 @@ class Dispatcher:
         return bool(touched) or self.tail.position != before
 
     def caught_up(self, head: int) -> bool:
-        """Return whether everything up to ``head`` is folded and decided; True on stand-by."""
+        """Return whether everything up to ``head`` is folded and decided; True on stand-by.
+
+        One that has not asked yet whether it leads is not on stand-by: what is undecided may be
+        for it to decide.
+        """
         if not self.leading:
-            return True
+            return self._stands_by or self._resigned
         return self.tail.position >= head and not (self._again or self._in_flight or self._fusing)
 
     async def resign(self) -> None:
@@ -246,6 +252,7 @@ class Dispatcher:
             # else led, may still be on its way and must be refused.
             self._token = self._tokens()
         led = await self._leases.lead(self._token, self._lease, now=self._clock.now())
+        self._stands_by = not led
         if not led or self._resigned:
             if self.leading:
                 _log.warning("another dispatcher leads this log now; this one stands by")
