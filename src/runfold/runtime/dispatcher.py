@@ -101,6 +101,8 @@ class Dispatcher:
         self._seen_by_leader = 0
         """Where the log ended when this dispatcher took the lead: below, others decided."""
         self._again: set[int] = set()
+        self._deciding = False
+        """A turn is under way that may decide."""
         self._unfolded: deque[Recorded] = deque()
         self._over: OrderedDict[int, None] = OrderedDict()
         """Runs that ended a short while ago: what is still read of them is of no interest."""
@@ -121,7 +123,7 @@ class Dispatcher:
             return await self._work()
         except BaseException:
             # What is in flight is unknown now: lead anew, from the cursor and from the log.
-            self.leading = False
+            self.leading = self._deciding = False
             raise
 
     async def _work(self) -> bool:
@@ -134,7 +136,9 @@ class Dispatcher:
         touched = (self._again | await self._sweep()) - split
         # Of a commit that the page has cut in two, what was decided may be in the other half.
         self._again &= split
+        self._deciding = bool(touched)
         await self._decide_all(touched)
+        self._deciding = False
         await self._save_cursor()
         return bool(touched) or self.tail.position != before
 
@@ -146,7 +150,8 @@ class Dispatcher:
         """
         if not self.leading:
             return self._stands_by or self._resigned
-        return self.tail.position >= head and not (self._again or self._in_flight or self._fusing)
+        busy = self._deciding or self._again or self._in_flight or self._fusing
+        return self.tail.position >= head and not busy
 
     async def resign(self) -> None:
         """Save the cursor and let another dispatcher lead; this one never leads again.

@@ -144,8 +144,10 @@ class Worker:
             for queue, hungry in self._hungry.items()
         )
         if room and not self._stopping:
+            # Whatever comes of it rings: to ask again while a commit is under way, or while the
+            # database is away, would keep the event loop busy with nothing.
             self._appender.ask()
-        return room
+        return False
 
     async def check(self) -> None:
         """Tell handlers whose run is closing, and end those that were fenced."""

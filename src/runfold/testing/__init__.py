@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from runfold.testing.handling import SyncHandlerContext as SyncHandlerContext
     from runfold.testing.handling import context as context
     from runfold.testing.simulation import Call as Call
+    from runfold.testing.simulation import Fault as Fault
+    from runfold.testing.simulation import Faults as Faults
     from runfold.testing.simulation import RealWorld as RealWorld
     from runfold.testing.simulation import SimulatedRun as SimulatedRun
     from runfold.testing.simulation import Simulation as Simulation
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "runfold.testing.handling": ("HandlerContext", "SyncHandlerContext", "context"),
     "runfold.testing.simulation": (
-        "Call", "RealWorld", "SimulatedRun", "Simulation", "Stub", "Stuck", "stub",
+        "Call", "Fault", "Faults", "RealWorld", "SimulatedRun", "Simulation", "Stub", "Stuck",
+        "stub",
     ),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -112,6 +112,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[Timer] = []
         self._idling: list[Timer] = []
         self._cancelled = 0
+        self._is_earnest = False
         self._numbers = count(1)
 
     # Time.
@@ -195,7 +196,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.rest, self.left = lambda: False, UNWIND_MAX
         self.run_forever()
         for task in tasks:
-            if not task.done():  # It swallows its cancellation: it is left, without a word.
+            if not task.done():  # It never began, or swallows its cancellation.
+                task.get_coro().close()  # type: ignore[union-attr]
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             elif not task.cancelled():
                 task.exception()
@@ -252,12 +254,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         strand = context.get(STRAND) or self._outside
         if when <= self._time:
             self._add(strand, handle)
-        elif strand.is_idling:
+        elif strand.is_idling and not self._is_earnest:
             entry = (when - self._skipped, next(self._numbers), handle, strand)
             heapq.heappush(self._idling, entry)
         else:
             heapq.heappush(self._timers, (when, next(self._numbers), handle, strand))
         return handle
+
+    async def delay(self, span: float) -> None:
+        """Return after ``span`` seconds, which are not skipped in any strand."""
+        self._is_earnest, pause = True, self.create_future()
+        try:
+            self.call_later(span, _resolve, pause)
+        finally:
+            self._is_earnest = False
+        await pause
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future of this loop."""
@@ -314,3 +325,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             for heap in (self._timers, self._idling):
                 heap[:] = [entry for entry in heap if not entry[2].cancelled()]
                 heapq.heapify(heap)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
