@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from runfold.testing import SimulatedRun
@@ -18,7 +19,7 @@ def broken(run: SimulatedRun[Any]) -> list[str]:
     found += [f"{event.type} after an end" for event in events if event.type in RUN_ENDS][1:]
     if [event.version for event in events] != list(range(1, len(events) + 1)):
         found.append("a version is missing or there twice")
-    if any(a.ts > b.ts or a.id >= b.id for a, b in zip(events, events[1:], strict=False)):
+    if any(a.ts > b.ts or a.id >= b.id for a, b in pairwise(events)):
         found.append("time or positions go back")
     return found + _attempts(events) + _after_a_request(events)
 

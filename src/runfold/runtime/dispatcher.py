@@ -254,7 +254,10 @@ class Dispatcher:
             return True
         if not self.leading:
             # A new token for each term: what was decided in an earlier one, before somebody
-            # else led, may still be on its way and must be refused.
+            # else led, may still be on its way and must be refused. The term before it ends
+            # here: nobody waits for its lease to run out.
+            if self._token:
+                await self._leases.resign(self._token)
             self._token = self._tokens()
         led = await self._leases.lead(self._token, self._lease, now=self._clock.now())
         self._stands_by = not led

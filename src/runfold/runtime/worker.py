@@ -165,7 +165,11 @@ class Worker:
 
     async def _take_over_unknown(self) -> None:
         self._reconcile_at = math.inf
-        held = await self._jobs.leased(self._membership.token)
+        try:
+            held = await self._jobs.leased(self._membership.token)
+        except BaseException:
+            self._reconcile_at = 0.0  # Nobody else will ask for them as long as this one lives.
+            raise
         lost = [job for job in held if job.id not in self._running and job.id not in self._unknown]
         if lost:
             _log.warning("%d claims were committed without an answer; they start now", len(lost))

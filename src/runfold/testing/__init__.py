@@ -37,7 +37,8 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - as the table says
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    found = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return found
 
 
 if "pytest" in sys.modules:

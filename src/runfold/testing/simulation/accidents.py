@@ -35,8 +35,8 @@ class Victim(Protocol):
         """Be swept by the store, without knowing."""
         ...
 
-    def is_spared(self) -> bool:
-        """Whether the loss of its leases would end a step for good."""
+    def is_spared(self, more: int = 0) -> bool:
+        """Whether the loss of its leases, and of as many ``more``, would end a step for good."""
         ...
 
 
@@ -67,7 +67,7 @@ class Accidents:
             return False
         if (amount := self._hits("slow_step")) is not None:
             await self._loop.delay(spread(amount, 0.001, 20))
-        if (amount := self._hits("end_lease", self._victim.is_spared)) is not None:
+        if (amount := self._hits("end_lease", lambda: self._victim.is_spared(1))) is not None:
             self._soon(amount, self._victim.lose_lease)
         amount = self._hits("crash_worker", self._victim.is_spared)
         if amount is None:
@@ -81,7 +81,8 @@ class Accidents:
 
     async def after_handler(self) -> None:
         """Meet a handler that has returned in a process that is to die."""
-        await self._die(0.5)
+        if not self._victim.is_spared():
+            await self._die(0.5)
 
     # Turns.
 

@@ -197,7 +197,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.run_forever()
         for task in tasks:
             if not task.done():  # It never began, or swallows its cancellation.
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             elif not task.cancelled():
                 task.exception()

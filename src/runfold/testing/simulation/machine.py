@@ -31,6 +31,7 @@ class SimulatedMachine(Machine):
     ) -> None:
         self._loop, self._host, self._spy, self._accidents = loop, host, spy, accidents
         self.dispatcher: Callable[[], Dispatcher | None] = lambda: None
+        self._renewals: _Renewals | None = None
         self.pool = Pool(loop, threads)
 
     @property
@@ -60,7 +61,13 @@ class SimulatedMachine(Machine):
 
     def renewals(self, renewing: Renewing) -> Renewals:
         """Renew a lease on the loop."""
-        return _Renewals(self._loop, self._host, renewing)
+        self._renewals = _Renewals(self._loop, self._host, renewing)
+        return self._renewals
+
+    def renew(self) -> None:
+        """Renew the lease now, whenever it was to be renewed."""
+        if self._renewals is not None:
+            self._renewals.soon()
 
 
 class _Service(Service):
@@ -115,6 +122,12 @@ class _Renewals:
     async def end(self) -> None:
         self._timer.cancel()
         self._renewer.close()
+
+    def soon(self) -> None:
+        """Renew now, unless it has ended."""
+        if not self._timer.cancelled():
+            self._timer.cancel()
+            self._timer = self._later(0)
 
     def _later(self, pause: float) -> asyncio.TimerHandle:
         return self._loop.call_later(pause, self._renew, context=self._context)

@@ -22,6 +22,9 @@ from runfold.testing.simulation.loop import Host, Strand, VirtualLoop, VirtualTa
 from runfold.testing.simulation.machine import SimulatedMachine
 from runfold.testing.simulation.store import Doorbells, HostClock, HostStore, LogView, StoreClock
 
+LEARNS_AFTER = 1.0
+"""Seconds until a process whose lease was ended tries to renew it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -50,15 +53,15 @@ class Surroundings:
         """Whether the loss of all leases would end a step for good."""
         return self._is_spared(None)
 
-    def is_spared(self, token: int | None) -> bool:
+    def is_spared(self, token: int | None, more: int = 0) -> bool:
         """Whether the loss of what ``token`` holds would end a step for good."""
-        return token is not None and self._is_spared(token)
+        return token is not None and self._is_spared(token, more)
 
-    def _is_spared(self, token: int | None) -> bool:
+    def _is_spared(self, token: int | None, more: int = 0) -> bool:
         if not self.chaos.spare_last_attempt:
             return False
         leased = self.view.leased_by(token)
-        return any(job.row.attempt >= self.attempts_max(job) for job in leased)
+        return any(job.row.attempt + more >= self.attempts_max(job) for job in leased)
 
     def jump(self, span: float) -> None:
         """Move the store's clock."""
@@ -160,14 +163,17 @@ class Process:
             loop.freeze(host)
             loop.call_later(span, loop.thaw, host, context=self._outside)
 
-    def lose_lease(self) -> None:
-        """Be swept by the store, without knowing."""
-        if self.token is not None and not self.is_spared():
-            self._world.view.sweep(self.token)
+    def lose_lease(self, *, is_forced: bool = False) -> None:
+        """Be swept by the store; know it when the next renewal fails, a second later."""
+        if self.token is None or (self.is_spared(1) and not is_forced):
+            return
+        self._world.view.sweep(self.token)
+        machine = self._machines[-1]
+        self._world.loop.call_later(LEARNS_AFTER, machine.renew, context=self._outside)
 
-    def is_spared(self) -> bool:
-        """Whether the loss of its leases would end a step for good."""
-        return self._world.is_spared(self.token)
+    def is_spared(self, more: int = 0) -> bool:
+        """Whether the loss of its leases, and of as many ``more``, would end a step for good."""
+        return self._world.is_spared(self.token, more)
 
     def kill(self) -> None:
         """End it as ``kill -9`` does: nothing of it runs any more, nobody is told."""

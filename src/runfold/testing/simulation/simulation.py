@@ -262,8 +262,8 @@ class Simulation:
         self._process(process).freeze(seconds)
 
     def end_lease(self, process: int = 1) -> None:
-        """Let the store sweep a process that goes on working, without knowing."""
-        self._process(process).lose_lease()
+        """Let the store sweep a process, which goes on working until it learns of it."""
+        self._process(process).lose_lease(is_forced=True)
 
     def jump_clock(self, seconds: float) -> None:
         """Move the clock of the store, ahead or back; that of the processes goes on."""
