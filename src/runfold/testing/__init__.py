@@ -41,6 +41,10 @@ def __getattr__(name: str) -> Any:
     return found
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
 if "pytest" in sys.modules:
     # A failing contract shows its values, as a test of one's own does.
     sys.modules["pytest"].register_assert_rewrite(

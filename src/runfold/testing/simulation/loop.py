@@ -92,6 +92,7 @@ class VirtualTask(_Numbered, asyncio.Task[Any]):
     """A task that knows its strand."""
 
     strand: Strand
+    context: contextvars.Context
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -188,16 +189,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def unwind(self) -> None:
         """Cancel whatever is left, of dead hosts too, and let it end; nothing counts any more."""
         self.set_exception_handler(lambda *_: None)
-        tasks = sorted(asyncio.all_tasks(self), key=hash)
+        tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, VirtualTask)]
+        tasks.sort(key=hash)
         for task in tasks:
-            if isinstance(task, VirtualTask):
-                task.strand.host.is_dead, task.strand.host.parked = False, None
+            task.strand.host.is_dead, task.strand.host.parked = False, None
             task.cancel()
         self.rest, self.left = lambda: False, UNWIND_MAX
         self.run_forever()
         for task in tasks:
             if not task.done():  # It never began, or swallows its cancellation.
-                task.get_coro().close()
+                task.context.run(task.get_coro().close)
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             elif not task.cancelled():
                 task.exception()
@@ -283,9 +284,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[T]:
         """Return a task; it belongs to the strand of ``context``, else to the one that runs."""
         name = str(name) if name is not None else f"Task-{next(self._numbers)}"
-        task = VirtualTask(coro, loop=self, name=name, context=context)
         given = contextvars.copy_context() if context is None else context
-        task.strand = given.get(STRAND) or self._outside
+        task = VirtualTask(coro, loop=self, name=name, context=given)
+        task.strand, task.context = given.get(STRAND) or self._outside, given
         return task
 
     def _add(self, strand: Strand, handle: asyncio.Handle) -> None:
