@@ -13,8 +13,8 @@ from runfold.define.handler import Handler
 from runfold.ports import Codec, Committed, Ids
 from runfold.runtime.node import ROLES, Node, Work
 from runfold.settings import Settings, seconds
+from runfold.store.memory_lanes import Work as Leased
 from runfold.store.memory_log import Database
-from runfold.store.memory_log import Work as Leased
 from runfold.testing.simulation.accidents import Accidents
 from runfold.testing.simulation.calls import Spy
 from runfold.testing.simulation.faults import Chaos

@@ -23,7 +23,7 @@ from runfold.ports import Committed
 from runfold.settings import Settings, seconds
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
-from runfold.store.memory_log import Work
+from runfold.store.memory_lanes import Work
 from runfold.system import relaxed_collector
 from runfold.testing.simulation.calls import Call, Spy
 from runfold.testing.simulation.desk import Desk, at_once

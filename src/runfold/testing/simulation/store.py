@@ -19,7 +19,8 @@ from runfold.ports import (
 )
 from runfold.settings import Settings
 from runfold.store.memory import MemoryStore
-from runfold.store.memory_log import Database, Log, Work
+from runfold.store.memory_lanes import Work
+from runfold.store.memory_log import Database, Log
 from runfold.testing.simulation.accidents import Accidents
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
