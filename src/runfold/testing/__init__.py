@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from runfold.testing.handling import HandlerContext as HandlerContext
     from runfold.testing.handling import SyncHandlerContext as SyncHandlerContext
     from runfold.testing.handling import context as context
+    from runfold.flow.replay import Diverges as Diverges
+    from runfold.flow.replay import Same as Same
+    from runfold.flow.replay import Unknown as Unknown
+    from runfold.testing.determinism import NotDeterministic as NotDeterministic
+    from runfold.testing.determinism import Outcome as Outcome
+    from runfold.testing.determinism import assert_deterministic as assert_deterministic
+    from runfold.testing.determinism import effect as effect
+    from runfold.testing.recorded import History as History
+    from runfold.testing.recorded import histories as histories
+    from runfold.testing.recorded import replay as replay
     from runfold.testing.simulation import Call as Call
     from runfold.testing.simulation import Fault as Fault
     from runfold.testing.simulation import Faults as Faults
@@ -24,6 +34,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "runfold.testing.handling": ("HandlerContext", "SyncHandlerContext", "context"),
+    "runfold.flow.replay": ("Diverges", "Same", "Unknown"),
+    "runfold.testing.determinism": (
+        "NotDeterministic", "Outcome", "assert_deterministic", "effect",
+    ),
+    "runfold.testing.recorded": ("History", "histories", "replay"),
     "runfold.testing.simulation": (
         "Call", "Fault", "Faults", "RealWorld", "SimulatedRun", "Simulation", "Stub", "Stuck",
         "stub",

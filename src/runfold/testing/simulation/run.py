@@ -58,7 +58,8 @@ class SimulatedRun(Generic[Out]):
     @property
     def history(self) -> list[Recorded]:
         """Its events so far as they are folded: what ``replay`` takes."""
-        return at_once(listed(self._desk.engine.stream(self._stream, follow=False)))
+        sized = at_once(listed(self._desk.engine.sized(self._stream)))
+        return [recorded for recorded, _ in sized]
 
     @property
     def definition(self) -> FlowDefinition:
