@@ -76,7 +76,7 @@ def _repeated_effect(
 def _state_race(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
     named = next((one for one in differences if one.what == "state"), None)
     keys = [named.name] if named is not None else []
-    if not keys and differences and differences[0].what in ("result", "emit"):
+    if not keys and any(one.what in ("result", "emit") for one in differences):
         keys = sorted({one.event.key for one in second.history if isinstance(one.event, State)})
     for key in keys:
         writers = _writers(second, key) | _writers(first, key)

@@ -57,12 +57,14 @@ class Outcome:
     effects: dict[str, int] = field(default_factory=dict)
     """How often, by name and key."""
 
+    @property
+    def _ended(self) -> str:
+        return self.status if self.error is None else f"{self.status} ({self.error})"
+
     def differences(self, other: Outcome) -> list[Difference]:
         """Return what is not the same in ``other``, the gravest first."""
         if self.status != other.status:
-            first = self.status if self.error is None else f"{self.status} ({self.error})"
-            second = other.status if other.error is None else f"{other.status} ({other.error})"
-            return [Difference("status", "", first, second)]
+            return [Difference("status", "", self._ended, other._ended)]
         if self.status != "completed":
             return [] if self.error == other.error else [
                 Difference("error", "", self.error, other.error)
