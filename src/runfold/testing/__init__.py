@@ -9,9 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runfold.testing.handling import HandlerContext as HandlerContext
-    from runfold.testing.handling import SyncHandlerContext as SyncHandlerContext
-    from runfold.testing.handling import context as context
     from runfold.flow.replay import Diverges as Diverges
     from runfold.flow.replay import Same as Same
     from runfold.flow.replay import Unknown as Unknown
@@ -19,6 +16,9 @@ if TYPE_CHECKING:
     from runfold.testing.determinism import Outcome as Outcome
     from runfold.testing.determinism import assert_deterministic as assert_deterministic
     from runfold.testing.determinism import effect as effect
+    from runfold.testing.handling import HandlerContext as HandlerContext
+    from runfold.testing.handling import SyncHandlerContext as SyncHandlerContext
+    from runfold.testing.handling import context as context
     from runfold.testing.recorded import History as History
     from runfold.testing.recorded import histories as histories
     from runfold.testing.recorded import replay as replay

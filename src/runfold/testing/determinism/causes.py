@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +41,7 @@ def _code(code: str, text: str) -> Callable[..., str | None]:
                 one.event.error for one in played.history if isinstance(one.event, StepErrored)
             ]
             for error in errors:
-                if error is not None and error.code == code:
+                if error.code == code:
                     return f"{text}: {error.message}"
         return None
 
@@ -80,10 +79,15 @@ def _state_race(first: Played, second: Played, differences: Sequence[Difference]
         keys = sorted({one.event.key for one in second.history if isinstance(one.event, State)})
     for key in keys:
         writers = _writers(second, key) | _writers(first, key)
-        steps = Counter(step for step, _ in writers)
+        many = sorted({step for step, _ in writers})
         operations = {operation for _, operation in writers}
-        many = [step for step, _ in steps.items()]
         if len(_activations(second, key)) < 2:
+            one, other = _names(first, key), _names(second, key)
+            if one and other and one != other:
+                return (
+                    f"whoever comes first writes the state key {key!r}: {one} or {other}; wait "
+                    "for all of them (all_of, collect) and decide by what they say"
+                )
             continue
         who = f"steps {' and '.join(map(repr, many))}" if len(many) > 1 else (
             f"several activations of step {many[0]!r}"
@@ -135,6 +139,12 @@ def _activations(played: Played, key: str) -> set[tuple[str | None, int | None]]
         for one in played.history
         if isinstance(one.event, State) and one.event.key == key
     }
+
+
+def _names(played: Played, key: str) -> str:
+    labels = labelled(played.history)
+    places = _activations(played, key)
+    return ", ".join(sorted(labels[step or "", number or 0] for step, number in places))
 
 
 def _first_difference(first: Played, second: Played) -> str | None:

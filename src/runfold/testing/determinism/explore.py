@@ -37,8 +37,9 @@ def assert_deterministic(
     Same status, result, state, emits and activations by name, and effects by key. ``seed``:
     which schedules; the first two are one that is played twice. ``schedules``: how many, 2 or
     more; every other one has ``faults``, by default ``Faults.default()``. ``with_``: other
-    flows and queues that it needs. ``stubs``, ``settings``: as of a ``Simulation``. ``deps``:
-    the same object in all of them; ``make_deps``: makes one for each. ``options``: of the start.
+    flows and queues that it needs; of a job, its queue. ``stubs``, ``settings``: as of a
+    ``Simulation``. ``deps``: the same object in all of them; ``make_deps``: makes one for each.
+    ``options``: of the start.
 
     Raises ``NotDeterministic`` with two schedules that disagree, shrunk to what matters.
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runfold.define.flow import Flow
 from runfold.flow.definition import FlowDefinition
 from runfold.kernel.event import Recorded
 from runfold.settings import Settings
@@ -64,8 +65,9 @@ class Play:
 
     def __call__(self, schedule: Schedule) -> Played:
         """Play it; the schedule of what is returned names the faults that happened."""
+        flows = (self.target, *self.with_) if isinstance(self.target, Flow) else self.with_
         with noting() as effects, Simulation(
-            self.target, *self.with_, seed=schedule.seed, deps=self.make_deps(),
+            *flows, seed=schedule.seed, deps=self.make_deps(),
             stubs=self.stubs, faults=schedule.faults, settings=self.settings,
             processes=schedule.processes,
         ) as sim:  # fmt: skip
