@@ -14,7 +14,7 @@ from benchmarks import machine, places, report
 from benchmarks.figures import Result
 from benchmarks.server import running_server
 
-NAMES = ("append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "size")
+NAMES = ("append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "size", "simulation")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.print_facts(facts)
         results: list[Result] = []
         for name in asked.names or NAMES:
-            for place, maker in fresh.items():
+            needs_none = getattr(import_module(f"benchmarks.{name}"), "NEEDS_NO_DATABASE", False)
+            for place, maker in ({"memory": places.none} if needs_none else fresh).items():
                 results += _measured(name, place, maker, asked)
     report.print_table(results)
     if asked.json is not None:

@@ -56,6 +56,9 @@ FIGURES: dict[str, Figure] = {
         bars={"postgresql": 4_000, "sqlite-full": 2_500, "sqlite-normal": 2_500},
     ),
     "events": Figure("events/flow", rising=False),
+    "simulation": Figure("steps/s", bars={"memory": 5_000}),
+    "simulation: with faults": Figure("steps/s"),
+    "simulation: one run": Figure("ms", rising=False),
 }  # fmt: skip
 
 

@@ -53,6 +53,12 @@ def sqlite(synchronous: str) -> Fresh:
     return fresh
 
 
+@contextlib.contextmanager
+def none() -> Iterator[Place]:
+    """Yield the place of what needs no database."""
+    yield Place("memory", "memory://", Settings(slots=SLOTS))
+
+
 def postgresql(url: str) -> Fresh:
     """Return a maker of databases on the server of ``url``, whose role may create them."""
 

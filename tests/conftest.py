@@ -78,9 +78,16 @@ _DISCONNECT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_EMPTY = """
+_EMPTY = r"""
     DO $$
+    DECLARE
+        made text;
     BEGIN
+        FOR made IN SELECT tablename FROM pg_tables
+            WHERE schemaname = 'runfold' AND tablename LIKE 'view\_%'
+        LOOP
+            EXECUTE 'DROP TABLE runfold.' || quote_ident(made);
+        END LOOP;
         EXECUTE (
             SELECT 'TRUNCATE ' || string_agg('runfold.' || tablename, ', ') || ' RESTART IDENTITY'
             FROM pg_tables WHERE schemaname = 'runfold' AND tablename <> 'schema_version'

@@ -35,6 +35,7 @@ from runfold.items import (
     Stored,
 )
 from runfold.kernel.event import Draft, Event
+from runfold.ports_views import Views
 
 __all__ = [
     "Batch",
@@ -356,9 +357,11 @@ class Store(EventLog, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transac
     in_process: bool
     """True when no other process can see this store (memory)."""
 
+    @property
+    def views(self) -> Views: ...
+
     def attach(self, namespace: str) -> Store:
         """Return a store of ``namespace`` in the same database; itself when it is its own."""
-        ...
 
     async def open(self, *, migrate: bool = False) -> None:
         """Connect and check or set up the schema. Raises ``SchemaOutdated``."""

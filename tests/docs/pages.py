@@ -11,7 +11,11 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_FENCE = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```$"
+    r"(?:\n\n```text output(?P<varies> varies)?\n(?P<output>.*?)^```$)?",
+    re.MULTILINE | re.DOTALL,
+)
 _HEADING = re.compile(r"^#{2,3} `([^`]+)`\n(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -23,6 +27,9 @@ class Block:
     line: int
     mark: str
     code: str
+    output: str | None = None
+    """What it prints, where the page shows it; ``varies`` tells numbers apart from words."""
+    varies: bool = False
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -37,7 +44,12 @@ def blocks_of(page: str, text: str) -> list[Block]:
     """Return the Python blocks of ``text``, in order."""
     return [
         Block(
-            page, text.count("\n", 0, found.start("code")) + 1, found["mark"].strip(), found["code"]
+            page,
+            text.count("\n", 0, found.start("code")) + 1,
+            found["mark"].strip(),
+            found["code"],
+            found["output"],
+            bool(found["varies"]),
         )
         for found in _FENCE.finditer(text)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import mock
 
 import pytest
 
@@ -98,6 +99,48 @@ async def test_an_item_that_the_store_chokes_on_fails_alone(node: Node, faults: 
     with pytest.raises(ZeroDivisionError):
         await bad
     assert (await topics(node, stream)).count("log") == 1
+
+
+@on_memory
+async def test_a_batch_that_may_be_recorded_never_goes_again_under_another_number(
+    node: Node, faults: Faulty
+) -> None:
+    stream, other = await start(node), await start(node)
+    errors = [ZeroDivisionError("rolled back"), ZeroDivisionError("once more")]
+
+    async def err_after_the_first(batch: object) -> None:
+        # The first answer is lost after the commit; what follows is no answer either.
+        if faults.lose_answers == 0 and errors:
+            raise errors.pop()
+
+    faults.lose_answers, faults.before = 1, err_after_the_first
+    outcomes = await asyncio.gather(
+        node.appender.submit(LINE, stream=stream), node.appender.submit(LINE, stream=other)
+    )
+    assert [outcome.refusal for outcome in outcomes] == [None, None]
+    assert (await topics(node, stream)).count("log") == 1
+    assert (await topics(node, other)).count("log") == 1
+
+
+@on_memory
+async def test_a_batch_in_doubt_is_given_up_and_whoever_waits_is_told(
+    node: Node, faults: Faulty
+) -> None:
+    stream = await start(node)
+
+    async def never_answer(batch: object) -> None:
+        if faults.lose_answers == 0:
+            raise ZeroDivisionError("rolled back")
+
+    faults.lose_answers, faults.before = 1, never_answer
+    with (
+        mock.patch("runfold.runtime.appender.RETRY_DELAY_MAX", 0.001),
+        pytest.raises(StoreUnavailable, match="did not say whether it has recorded this"),
+    ):
+        await node.appender.submit(LINE, stream=stream)
+    faults.before = None
+    assert (await node.appender.submit(LINE, stream=stream)).refusal is None
+    assert (await topics(node, stream)).count("log") == 2
 
 
 @on_memory

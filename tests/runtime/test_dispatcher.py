@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import mock
+
+import pytest
 
 from runfold.flow.events import FlowCancelRequested
 from runfold.kernel.event import Draft
@@ -62,6 +65,21 @@ async def test_a_second_dispatcher_stands_by_until_the_first_resigns(
 
 
 @on_memory
+async def test_a_dispatcher_that_has_not_asked_for_the_lead_is_not_caught_up(
+    node: Node, faults: Faulty
+) -> None:
+    leader, other = dispatcher(node, 1), dispatcher(node, 2)
+    await start(node)
+    head = await node.store.head()
+    assert not leader.caught_up(head)
+    await settle(leader)
+    assert leader.caught_up(head)
+    assert not other.caught_up(head)
+    await settle(other)
+    assert other.caught_up(head)  # It stands by: the other decides.
+
+
+@on_memory
 async def test_a_dispatcher_that_has_resigned_does_not_lead_again(
     node: Node, faults: Faulty
 ) -> None:
@@ -72,6 +90,45 @@ async def test_a_dispatcher_that_has_resigned_does_not_lead_again(
     assert not await leader.turn()
     await settle(other)
     assert (leader.leading, other.leading) == (False, True)
+
+
+@on_memory
+async def test_a_turn_that_failed_costs_no_lease(node: Node, faults: Faulty) -> None:
+    tokens = iter(range(1, 100))
+    leader = dispatcher(node, 0)
+    leader._tokens = lambda: next(tokens)
+    await settle(leader)
+    stream = await start(node)
+    for job in await claim(node):
+        await complete(node, job)
+    failing = mock.patch.object(leader, "_fold", side_effect=ZeroDivisionError)
+    with failing, pytest.raises(ZeroDivisionError):
+        await settle(leader)
+    await settle(leader)  # Under another token, and with the clock where it was.
+    assert leader.leading
+    assert (await topics(node, stream))[-1] == "step.scheduled"
+
+
+@on_memory
+async def test_a_dispatcher_is_not_caught_up_while_it_decides(node: Node, faults: Faulty) -> None:
+    leader = dispatcher(node, 1)
+    await settle(leader)
+    await start(node)
+    for job in await claim(node):
+        await complete(node, job)
+    seen: list[bool] = []
+    preload = leader.preload
+
+    async def look(streams: Any) -> Any:
+        seen.append(leader.caught_up(await node.store.head()))
+        return await preload(streams)
+
+    with mock.patch.object(leader, "preload", look):
+        await settle(leader)
+    assert seen
+    assert not any(seen)
+    await settle(leader)
+    assert leader.caught_up(await node.store.head())
 
 
 @on_memory

@@ -7,7 +7,7 @@ PURE = ("kernel", "flow", "projections")
 """Layers without time, chance, waiting or I/O."""
 
 _PURE_AND_ERRORS = {"kernel", "flow", "projections", "errors"}
-_INWARD = _PURE_AND_ERRORS | {"ports", "settings"}
+_INWARD = _PURE_AND_ERRORS | {"ports", "ports_views", "settings"}
 
 LAYERS: dict[str, set[str]] = {
     # layer: the layers that it may import, itself aside ("facade" is `runfold` itself)
@@ -17,11 +17,12 @@ LAYERS: dict[str, set[str]] = {
     "flow": {"kernel", "errors"},
     "projections": {"kernel", "flow", "errors", "ports", "wire"},
     "items": _PURE_AND_ERRORS | {"settings"},
-    "ports": _PURE_AND_ERRORS | {"settings", "items"},
+    "ports": _PURE_AND_ERRORS | {"settings", "items", "ports_views"},
+    "ports_views": set(),
     "define": {"kernel", "flow", "errors", "settings"},
     "system": {"kernel"},
     "wire": {"kernel", "flow", "ports", "errors"},
-    "runtime": {"kernel", "flow", "define", "ports", "errors", "settings"},
+    "runtime": _INWARD | {"define"},
     "store": _INWARD,
     "client": _INWARD | {"define", "runtime", "wire"},
     "server": _INWARD | {"runtime", "client", "wire"},
@@ -132,6 +133,7 @@ MANY_NAMES: dict[str, str] = {
     "**/__init__.py": "the front of a package",
     "src/runfold/errors.py": "all errors on one page",
     "src/runfold/ports.py": "the whole border to the outside on one page",
+    "src/runfold/ports_views.py": "the border to views, and the values that cross it, on one page",
     "src/runfold/items.py": "the values that cross that border, on one page",
     "**/events*.py": "event types, one small class each",
 }
@@ -144,6 +146,7 @@ CREATE_TASK: dict[str, str] = {
 
 BROAD_EXCEPT: dict[str, str] = {
     # files that may catch Exception without raising it again
+    "src/runfold/projections/fold.py": "looking ahead, handlers may fail that will not later",
     "src/runfold/testing/simulation/lockstep.py": "what a handler raises goes into its future",
     "src/runfold/testing/simulation/stage.py": "what happens on the stage is raised off it",
     "src/runfold/runtime/executor.py": "a handler of the user's may raise anything",
@@ -164,6 +167,7 @@ FOREVER: dict[str, str] = {
     "src/runfold/runtime/appender.py": "sends a batch until the store has answered",
     "src/runfold/runtime/definitions.py": "tries again when another process recorded first",
     "src/runfold/runtime/runs.py": "reads page after page to the end of a stream",
+    "src/runfold/client/projections.py": "waits for a view as long as the caller does",
     "src/runfold/client/engine.py": "waits for a run that is not recorded yet, as long as asked",
     "src/runfold/sync.py": "yields until its iterator ends",
     "src/runfold/client/watching.py": "waits for an idle engine as long as the caller does",

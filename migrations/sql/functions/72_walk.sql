@@ -1,6 +1,7 @@
 -- Serve a claim that meets heads of lanes, one ready job after the other: best priority first,
 -- then by place. A job without a lane is leased, a head too if all its buckets admit it; then
--- the next of its lane steps up, behind all others of its priority. Else its lane is parked on
+-- the next of its lane steps up, behind all others of its priority; where there are none, some
+-- of the lane are leased at once. Else its lane is parked on
 -- the bucket that refused, and what is left of the others is for another lane. A head whose
 -- target the claimer does not know stands where it is.
 --
@@ -21,6 +22,8 @@ DECLARE
     v_job runfold.jobs;
     v_asked text[];
     v_bucket text;
+    v_fits integer;
+    v_row runfold.jobs[];
     v_verdict record;
     v_taken integer := 0;
     v_page integer;
@@ -72,26 +75,33 @@ BEGIN
                 v_asked := runfold.asked_of(v_job.limits, p_queue, v_job.key);
             END IF;
             IF v_job.flow || E'\x1f' || v_job.step = ANY (p_targets) THEN
+                v_fits := p_room - v_taken;
                 FOREACH v_bucket IN ARRAY v_asked LOOP
                     SELECT v.room, v.due INTO v_verdict
                     FROM runfold.verdict(p_log, p_ts, v_bucket) v;
                     EXIT WHEN v_verdict.room = 0;
+                    v_fits := least(v_fits, v_verdict.room);
                     v_bucket := NULL;
                 END LOOP;
-                IF v_bucket IS NULL THEN
+                IF v_bucket IS NULL AND v_job.limits IS NULL THEN
                     UPDATE runfold.jobs j SET member = p_token
                     WHERE j.log_id = p_log AND j.id = v_job.id;
                     jobs := jobs || v_job;
                     v_taken := v_taken + 1;
-                    IF v_job.limits IS NOT NULL THEN
-                        v_risen := v_job.priority;
-                        PERFORM runfold.settle(
-                            p_log, p_queue, v_job.limits, v_job.priority, p_last + v_taken
-                        );
-                        PERFORM runfold.count_starts(
-                            p_log, p_ts, ARRAY[v_job.id], p_last + v_taken, v_asked
-                        );
-                    END IF;
+                ELSIF v_bucket IS NULL THEN
+                    v_row := runfold.lease_lane(
+                        p_log, p_token, v_job, v_fits, p_targets, v_asked
+                    );
+                    PERFORM runfold.count_starts(
+                        p_log, p_ts, ARRAY(SELECT j.id FROM unnest(v_row) j),
+                        p_last + v_taken + 1, v_asked
+                    );
+                    jobs := jobs || v_row;
+                    v_taken := v_taken + cardinality(v_row);
+                    v_risen := v_job.priority;
+                    PERFORM runfold.settle(
+                        p_log, p_queue, v_job.limits, v_job.priority, p_last + v_taken
+                    );
                 ELSE
                     looks := looks - 1;
                     moved := true;

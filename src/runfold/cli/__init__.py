@@ -17,6 +17,7 @@ from runfold.cli.log import log
 from runfold.cli.migrate import migrate
 from runfold.cli.program import Program
 from runfold.cli.rebuild import rebuild
+from runfold.cli.replay import replay
 from runfold.cli.roles import dispatcher, worker
 from runfold.cli.runs import runs
 from runfold.cli.runs_past import COMMANDS
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 for _command in (
-    demo, start, runs, jobs, flows, worker, dispatcher, migrate, rebuild, log,
+    demo, start, runs, jobs, flows, worker, dispatcher, migrate, rebuild, replay, log,
 ):  # fmt: skip
     main.add_command(_command)
 for _command in COMMANDS:

@@ -183,6 +183,10 @@ class Catalog:
         sealed = self._find(target)
         return sealed.result if sealed is not None else ANY
 
+    def sealed(self, name: str) -> Sealed | None:
+        """Return the flow or job of this name, None when it is not here."""
+        return self._by_name().get(name)
+
     def _find(self, target: Any) -> Sealed | None:
         if isinstance(target, Target):
             return target.seal()

@@ -35,6 +35,12 @@ class Finder:
                 if query.takes(state):
                     yield stream, state
 
+    async def streams(self, query: RunQuery) -> AsyncIterator[int]:
+        """Yield the streams of runs that fit by their first event, newest first."""
+        async for streams in self._begun(query, None):
+            for stream in streams:
+                yield stream
+
     async def count(self, query: RunQuery) -> int:
         """Return how many runs are wanted."""
         found = 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from runfold.client.capsule import Capsule
 from runfold.client.filters import refused
 from runfold.client.finder import Finder
+from runfold.client.replaying import Replayed, ReplayReport, replayed
 from runfold.client.run_query import (
     ORDERS,
     RunQuery,
@@ -20,6 +23,7 @@ from runfold.client.session import Session
 from runfold.flow.events import FlowCancelRequested
 from runfold.flow.work import ACCEPTING, Gate
 from runfold.kernel.event import Draft
+from runfold.kernel.ids import text
 from runfold.wire import RunState
 
 Status = str | Sequence[str]
@@ -102,6 +106,42 @@ class Runs:
         async for streams in self._finder.open(query):
             asked += await self._cancelled(streams, reason)
         return asked
+
+    async def replay(
+        self,
+        of: Any = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        values: bool = True,
+    ) -> ReplayReport:
+        """Return what the code of this process would make of every recorded run.
+
+        No handler runs and nothing is recorded. ``of``: runs of one flow or job. ``since``,
+        ``until``: created at or after, and before, a moment (aware). ``values``: also whether
+        recorded inputs, emits and results fit today's annotations.
+        """
+        query, found = self._query(of, None, None, None, since, until), list[Replayed]()
+        engine, catalog = self._session.engine, self._session.catalog
+        async for stream in self._finder.streams(query):
+            name = (await engine.node.store.names([stream]))[stream]
+            history = [recorded async for recorded, _ in engine.sized(stream)]
+            sealed = catalog.sealed(name.flow or "")
+            verdict = await asyncio.to_thread(replayed, sealed, history, values=values)
+            found.append(Replayed(text(name.id), name.flow or "", verdict))
+        return ReplayReport(found)
+
+    def replay_capsules(self, capsules: Mapping[str, Capsule]) -> ReplayReport:
+        """Return the same for exported runs, by the names that the report gives them.
+
+        Needs no database: also before anything is entered.
+        """
+        found = []
+        for name, capsule in capsules.items():
+            sealed = self._session.catalog.sealed(capsule.flow)
+            verdict = replayed(sealed, capsule.history, values=not capsule.redacted)
+            found.append(Replayed(name, capsule.flow, verdict))
+        return ReplayReport(found)
 
     async def _cancelled(self, streams: Sequence[int], reason: str | None) -> int:
         engine = self._session.engine

@@ -9,7 +9,6 @@ nothing of it does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from runfold.projections.logged import Logged
@@ -59,17 +58,22 @@ def fold(
 def _look_ahead(
     projection: Projection[Any], sheet: Sheet[Any], page: Sequence[Logged[Any]], start: int
 ) -> None:
-    """Note the keys that the rest of the page asks for, as far as that shows already."""
+    """Note the keys that the rest of the page asks for, as far as that shows already.
+
+    What its handlers do meanwhile stands until the end, so that a row which one event makes is
+    not asked for by the next; then all of it is undone.
+    """
     for place in range(start, len(page)):
         wanted = projection.handlers.get(page[place].event.TOPIC)
         if wanted is None:
             continue
-        # What fails here for want of a row before it may be well when it is its turn.
-        with suppress(Missing, Exception):
+        mark = sheet.mark
+        try:
             _handle(wanted, sheet, page[place])
-            sheet.imagine()
-        sheet.undo()
-    sheet.wake()
+        except (Missing, Exception):
+            # What fails for want of a row before it may be well when it is its turn.
+            sheet.undo(mark)
+    sheet.undo()
 
 
 def _handle(wanted: Sequence[Any], sheet: Sheet[Any], logged: Logged[Any]) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel
@@ -29,20 +29,69 @@ class RowModel:
         self.model = model
         self.columns = _columns(place, model)
         self.names = tuple(one.name for one in self.columns)
-        self._plain = tuple(
-            (PLAIN[one.kind] if one.kind is not Kind.JSON and one.thaw is None else None, one.null)
+        self._plain: tuple[Any, ...] = tuple(
+            PLAIN[one.kind] if one.kind is not Kind.JSON and one.thaw is None else None
             for one in self.columns
         )
+        self._null = tuple(one.null for one in self.columns)
         self._thaws = [(n, one.thaw) for n, one in enumerate(self.columns) if one.thaw]
         self._get = attrgetter(*self.names)
+        self._several = len(self.names) > 1
         self._make = _maker(model, self.names)
 
     def freeze(self, row: Any) -> Values:
         """Return what stands in the table for ``row``; raise ``ValueError`` or ``TypeError``."""
+        return self.settled(self.values(row))
+
+    def values(self, row: Any) -> Values:
+        """Return the values of ``row`` as they are; raise ``TypeError`` for another class."""
         if not isinstance(row, self.model):
             raise TypeError(f"rows are {self.model.__name__}, got {row!r}")
-        values = self._get(row) if len(self.names) > 1 else (self._get(row),)
-        return self._settled(values)
+        return self._get(row) if self._several else (self._get(row),)
+
+    def settled(self, values: Values) -> Values:
+        """Return what stands in the table for these values; raise ``ValueError``."""
+        changed: list[Any] | None = None
+        for place, (value, plain, null) in enumerate(
+            zip(values, self._plain, self._null, strict=True)
+        ):
+            kind = type(value)
+            if kind is plain:
+                if kind is str:
+                    if value.isascii() and "\x00" not in value:
+                        continue
+                elif kind is int:
+                    if -INT_MAX <= value <= INT_MAX:
+                        continue
+                elif kind is datetime:
+                    if value.tzinfo is UTC:
+                        continue
+                elif kind is not float:
+                    continue
+            elif value is None and null:
+                continue
+            if changed is None:
+                changed = list(values)
+            changed[place] = self.columns[place].freeze(value)
+        return values if changed is None else tuple(changed)
+
+    def changed(self, values: Values, before: Values) -> Values:
+        """Return what stands in the table for a row of ``before`` that has these values now.
+
+        What is the same object as before was settled then, and is not looked at again.
+        """
+        differs = [place for place, same in enumerate(map(is_, values, before)) if not same]
+        if not differs:
+            return before
+        settled = list(before)
+        for place in differs:
+            value = values[place]
+            is_small = type(value) is int and self._plain[place] is int and value >= -INT_MAX
+            if not is_small or value > INT_MAX:
+                value = self.columns[place].freeze(value)
+            settled[place] = value
+        after = tuple(settled)
+        return before if after == before else after
 
     def thaw(self, values: Values) -> Any:
         """Return a new row of the model."""
@@ -51,34 +100,8 @@ class RowModel:
             for place, thaw in self._thaws:
                 if thawed[place] is not None:
                     thawed[place] = thaw(thawed[place])
-            return self._make(thawed)
-        return self._make(values)
-
-    def _settled(self, values: Values) -> Values:
-        changed: list[Any] | None = None
-        for place, (value, (plain, null)) in enumerate(zip(values, self._plain, strict=True)):
-            if value is None:
-                if null:
-                    continue
-            elif type(value) is plain and _is_settled(value, plain):
-                continue
-            if changed is None:
-                changed = list(values)
-            changed[place] = self.columns[place].freeze(value)
-        return values if changed is None else tuple(changed)
-
-
-def _is_settled(value: Any, plain: type) -> bool:
-    """Return whether a value of exactly its column's type stands in the table as it is."""
-    if plain is str:
-        return value.isascii() and "\x00" not in value
-    if plain is int:
-        return bool(-INT_MAX <= value <= INT_MAX)
-    if plain is datetime:
-        return value.tzinfo is UTC
-    if plain is float:
-        return bool(value) and value - value == 0.0
-    return True
+            return self._make(*thawed)
+        return self._make(*values)
 
 
 def _columns(place: str, model: Any) -> tuple[Column, ...]:
@@ -122,11 +145,11 @@ def _column(place: str, name: str, annotation: Any) -> Column:
         ) from error
 
 
-def _maker(model: Any, names: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
+def _maker(model: Any, names: Sequence[str]) -> Callable[..., Any]:
     """Return what makes a row of its values, without validating again what was put."""
     if issubclass(model, BaseModel):
         construct = model.model_construct
-        return lambda values: construct(**dict(zip(names, values, strict=True)))
+        return lambda *values: construct(**dict(zip(names, values, strict=True)))
     if any(field.kw_only or not field.init for field in fields(model)):
-        return lambda values: model(**dict(zip(names, values, strict=True)))
-    return lambda values: model(*values)
+        return lambda *values: model(**dict(zip(names, values, strict=True)))
+    return model  # type: ignore[no-any-return]

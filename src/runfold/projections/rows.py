@@ -8,6 +8,8 @@ frozen tuples and thawed anew for each ``get``: what a stopped handler did to a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from runfold.projections.model import RowModel, Values
@@ -43,7 +45,8 @@ class Missing(BaseException):
 class Sheet(Generic[Row]):
     """``Rows`` in memory: what is cached of a table, and what is not written to it yet.
 
-    ``whole``: the table is empty, so that a row which is not here does not exist.
+    ``whole``: the table is empty, so that a row which is not here does not exist. What handlers
+    of one event do is noted with what it replaced, until ``keep`` or ``undo``.
     """
 
     def __init__(
@@ -56,50 +59,65 @@ class Sheet(Generic[Row]):
     ) -> None:
         self._model, self._key = model, key
         self._key_columns = [model.columns[place] for place in key]
-        self._single = key[0] if len(key) == 1 else None
         self._whole, self._cache_max = whole, cache_max
+        self._key_of: Callable[[Values], Values] = (
+            itemgetter(*key) if len(key) > 1 else itemgetter(slice(key[0], key[0] + 1))
+        )
         self._young: dict[Values, Values | None] = {}
         self._old: dict[Values, Values | None] = {}
         self._dirty: dict[Values, Values | None] = {}
-        self._event: dict[Values, Values | None] = {}
-        self._imagined: dict[Values, Values | None] = {}
+        self._replaced: list[tuple[Values, Any]] = []
         self.missing: dict[Values, None] = {}
         """Keys of rows that handlers asked for and that are not here, in order."""
 
     def get(self, *key: Any) -> Row | None:
         """Return a copy of the row; see ``Rows``."""
-        values = self._find(self._keyed(key))
+        # Mostly the key is one that stands in the table as it is given.
+        values = self._dirty.get(key, _ABSENT)
+        if values is _ABSENT:
+            values = self._young.get(key, _ABSENT)
+            if values is _ABSENT:
+                values = self._find(self._keyed(key))
         return None if values is None else self._model.thaw(values)
 
     def put(self, row: Row) -> None:
         """Insert or replace; see ``Rows``."""
-        values = self._model.freeze(row)
-        single = self._single
-        key = (values[single],) if single is not None else tuple([values[n] for n in self._key])
-        self._event[key] = values
+        values = self._model.values(row)
+        key = self._key_of(values)
+        before = self._known(key)
+        if before is None:
+            values = self._model.settled(values)
+            key = self._key_of(values)
+            before = self._known(key)
+        else:
+            values = self._model.changed(values, before)
+            if values is before:
+                return  # Nothing of it has changed: there is nothing to write.
+            key = self._key_of(values)
+        self._set(key, values)
 
     def delete(self, *key: Any) -> None:
         """Remove; see ``Rows``."""
-        self._event[self._keyed(key)] = None
+        self._set(self._keyed(key), None)
 
     def keep(self) -> None:
         """Take over what the handlers of one event did."""
-        if self._event:
-            self._dirty.update(self._event)
-            self._event.clear()
+        self._replaced.clear()
 
-    def undo(self) -> None:
-        """Drop what the handlers of one event did."""
-        self._event.clear()
+    def undo(self, mark: int = 0) -> None:
+        """Drop what handlers did since ``mark`` changes were noted."""
+        noted, dirty = self._replaced, self._dirty
+        while len(noted) > mark:
+            key, before = noted.pop()
+            if before is _ABSENT:
+                del dirty[key]
+            else:
+                dirty[key] = before
 
-    def imagine(self) -> None:
-        """Take over what one event did, until ``wake``: only to see what others will ask for."""
-        self._imagined.update(self._event)
-        self._event.clear()
-
-    def wake(self) -> None:
-        """Forget what was imagined."""
-        self._imagined.clear()
+    @property
+    def mark(self) -> int:
+        """How many changes are noted."""
+        return len(self._replaced)
 
     def learn(self, found: dict[Values, Values | None]) -> None:
         """Take rows of the table, None for keys without one."""
@@ -109,8 +127,9 @@ class Sheet(Generic[Row]):
     def take(self) -> dict[Values, Values | None]:
         """Return what must be written, None for rows to remove; from now on it is cached."""
         dirty, self._dirty = self._dirty, {}
-        for key in dirty:  # A row in both generations would come back when the young one goes.
-            self._old.pop(key, None)
+        if self._old:
+            for key in dirty:  # In both generations it would come back when the young one goes.
+                self._old.pop(key, None)
         self._young.update(dirty)
         if len(self._young) > self._cache_max:
             if self._old:
@@ -123,8 +142,16 @@ class Sheet(Generic[Row]):
         """How many rows are to be written."""
         return len(self._dirty)
 
+    def _set(self, key: Values, values: Values | None) -> None:
+        self._replaced.append((key, self._dirty.get(key, _ABSENT)))
+        self._dirty[key] = values
+
+    def _known(self, key: Values) -> Values | None:
+        values = self._dirty.get(key, _ABSENT)
+        return self._young.get(key) if values is _ABSENT else values
+
     def _find(self, key: Values) -> Values | None:
-        for rows in (self._event, self._imagined, self._dirty, self._young):
+        for rows in (self._dirty, self._young):
             values = rows.get(key, _ABSENT)
             if values is not _ABSENT:
                 return values  # type: ignore[no-any-return]
@@ -142,8 +169,5 @@ class Sheet(Generic[Row]):
             names = [column.name for column in self._key_columns]
             raise TypeError(f"the key is {names}, got {len(key)} values: {key!r}")
         return tuple(
-            [
-                one if type(one) is str and one.isascii() else column.freeze(one)
-                for one, column in zip(key, self._key_columns, strict=True)
-            ]
+            [column.freeze(one) for one, column in zip(key, self._key_columns, strict=True)]
         )

@@ -36,6 +36,8 @@ from runfold.settings import Settings
 
 RETRY_DELAY_MAX = 1.0
 """The longest pause, in seconds, before a batch is sent again to a store that is away."""
+DOUBT_MAX = 20
+"""How many errors a batch may meet that may have been committed before, without an answer."""
 
 _log = logging.getLogger("runfold.appender")
 
@@ -48,6 +50,10 @@ class Counters:
     events: int = 0
     refused: int = 0
     repeated: int = 0
+
+
+class _InDoubt(StoreUnavailable):
+    """Whether a batch was committed is not known, and will not be."""
 
 
 class Claimer(Protocol):
@@ -228,6 +234,14 @@ class Appender:
         batch = self._batch(submissions, claims)
         try:
             committed = await self.send(batch)
+        except _InDoubt as error:
+            # Nothing of it goes again under another number: it may be in the log already.
+            # Those who wait look there.
+            self._fail(submissions, error)
+            if self.claimer is not None:
+                self.claimer.unanswered()
+            self.on_repeated()
+            return
         except Exception:  # One bad item must not take those of others with it.
             _log.exception("a batch was rolled back; what it held goes singly")
             if self.claimer is not None and claims:
@@ -274,15 +288,26 @@ class Appender:
 
         A batch that is not this appender's own changes nothing for its readers.
         """
-        delay = 0.02
+        delay, doubts = 0.02, -1
         while True:
             try:
                 return await self._log.commit(batch)
             except StoreUnavailable as error:
                 _log.warning("batch %d waits for the database: %s", batch.number, error)
+                doubts = max(doubts, 0)
             except LogRewound as error:
                 _log.error("%s", error)
                 self.on_rewound()
+            except Exception as error:
+                # It rolled this one back. An earlier one, unanswered, may have been committed.
+                if doubts < 0:
+                    raise
+                doubts += 1
+                if doubts > DOUBT_MAX:
+                    raise _InDoubt(
+                        f"the database did not say whether it has recorded this: {error}"
+                    ) from error
+                _log.exception("batch %d may have been committed; asked again", batch.number)
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_DELAY_MAX)
 

@@ -101,6 +101,8 @@ class Dispatcher:
         self._seen_by_leader = 0
         """Where the log ended when this dispatcher took the lead: below, others decided."""
         self._again: set[int] = set()
+        self._deciding = False
+        """A turn is under way that may decide."""
         self._unfolded: deque[Recorded] = deque()
         self._over: OrderedDict[int, None] = OrderedDict()
         """Runs that ended a short while ago: what is still read of them is of no interest."""
@@ -110,6 +112,8 @@ class Dispatcher:
         self._cursor_saved = (0.0, 0)
         self._sweep_at, self._sweep_after = 0.0, 0
         self.leading = self._resigned = False
+        self._stands_by = False
+        """Another one led when this one asked last."""
 
     async def turn(self) -> bool:
         """Do one bounded piece of work; return False when there was none."""
@@ -119,7 +123,7 @@ class Dispatcher:
             return await self._work()
         except BaseException:
             # What is in flight is unknown now: lead anew, from the cursor and from the log.
-            self.leading = False
+            self.leading = self._deciding = False
             raise
 
     async def _work(self) -> bool:
@@ -132,15 +136,22 @@ class Dispatcher:
         touched = (self._again | await self._sweep()) - split
         # Of a commit that the page has cut in two, what was decided may be in the other half.
         self._again &= split
+        self._deciding = bool(touched)
         await self._decide_all(touched)
+        self._deciding = False
         await self._save_cursor()
         return bool(touched) or self.tail.position != before
 
     def caught_up(self, head: int) -> bool:
-        """Return whether everything up to ``head`` is folded and decided; True on stand-by."""
+        """Return whether everything up to ``head`` is folded and decided; True on stand-by.
+
+        One that has not asked yet whether it leads is not on stand-by: what is undecided may be
+        for it to decide.
+        """
         if not self.leading:
-            return True
-        return self.tail.position >= head and not (self._again or self._in_flight or self._fusing)
+            return self._stands_by or self._resigned
+        busy = self._deciding or self._again or self._in_flight or self._fusing
+        return self.tail.position >= head and not busy
 
     async def resign(self) -> None:
         """Save the cursor and let another dispatcher lead; this one never leads again.
@@ -243,9 +254,13 @@ class Dispatcher:
             return True
         if not self.leading:
             # A new token for each term: what was decided in an earlier one, before somebody
-            # else led, may still be on its way and must be refused.
+            # else led, may still be on its way and must be refused. The term before it ends
+            # here: nobody waits for its lease to run out.
+            if self._token:
+                await self._leases.resign(self._token)
             self._token = self._tokens()
         led = await self._leases.lead(self._token, self._lease, now=self._clock.now())
+        self._stands_by = not led
         if not led or self._resigned:
             if self.leading:
                 _log.warning("another dispatcher leads this log now; this one stands by")

@@ -144,8 +144,10 @@ class Worker:
             for queue, hungry in self._hungry.items()
         )
         if room and not self._stopping:
+            # Whatever comes of it rings: to ask again while a commit is under way, or while the
+            # database is away, would keep the event loop busy with nothing.
             self._appender.ask()
-        return room
+        return False
 
     async def check(self) -> None:
         """Tell handlers whose run is closing, and end those that were fenced."""
@@ -163,7 +165,11 @@ class Worker:
 
     async def _take_over_unknown(self) -> None:
         self._reconcile_at = math.inf
-        held = await self._jobs.leased(self._membership.token)
+        try:
+            held = await self._jobs.leased(self._membership.token)
+        except BaseException:
+            self._reconcile_at = 0.0  # Nobody else will ask for them as long as this one lives.
+            raise
         lost = [job for job in held if job.id not in self._running and job.id not in self._unknown]
         if lost:
             _log.warning("%d claims were committed without an answer; they start now", len(lost))

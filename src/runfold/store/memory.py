@@ -34,6 +34,7 @@ from runfold.store.memory_log import Database
 from runfold.store.memory_queues import counts, states
 from runfold.store.memory_rebuild import MemoryRebuilding, rebuilding
 from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
+from runfold.store.memory_views import MemoryViews
 
 
 class MemoryStore:
@@ -60,6 +61,7 @@ class MemoryStore:
         self._log = self._database.log(namespace)
         self._users, self._closed = 0, False
         self.identity = self._log.identity
+        self.views = MemoryViews(self._log, self._lock, self._now)
 
     def attach(self, namespace: str) -> MemoryStore:
         """Return a store of ``namespace`` in the same database."""

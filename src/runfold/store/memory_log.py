@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
+from typing import Any
 from uuid import uuid4
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
 from runfold.ports import Committed, Encoded, InboxRow, LogIdentity, Member, Stored
+from runfold.ports_views import View, ViewPart
 from runfold.store.memory_doorbell import Bell
 from runfold.store.memory_lanes import Queues, Work
 from runfold.store.memory_limits import Limits
@@ -35,6 +37,23 @@ class Stream:
     gate: int = Gate.OPEN
     positions: list[int] = field(default_factory=list)
     ended: bool = False
+
+
+@dataclass(slots=True)
+class ViewRow:
+    """One part of a build: who keeps it, until when, and for which log it was made."""
+
+    view: View
+    identity: LogIdentity
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class ViewTables:
+    """All views of a log; ``rows`` by name, version and build, then by key."""
+
+    parts: dict[ViewPart, ViewRow] = field(default_factory=dict)
+    rows: dict[tuple[str, int, int], dict[Any, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,6 +78,7 @@ class Log:
     inbox: dict[int, InboxRow] = field(default_factory=dict)
     inbox_last: int = 0
     bell: Bell = field(default_factory=Bell)
+    views: ViewTables = field(default_factory=ViewTables)
 
     def append(self, number: int, event: Encoded, ts: datetime) -> Stored:
         """Record ``event`` as the next of the log and of stream ``number``."""

@@ -32,6 +32,7 @@ from runfold.testing.contract_readers import (
 )
 from runfold.testing.contract_rebuild import RebuildContract
 from runfold.testing.contract_rows import RowContract, TimerContract
+from runfold.testing.contract_views import ViewContract
 
 __all__ = ["StoreContract"]
 
@@ -56,5 +57,6 @@ class StoreContract(
     InboxContract,
     DoorbellContract,
     NamespaceContract,
+    ViewContract,
 ):
     """Every behaviour of ``runfold.ports.Store``."""

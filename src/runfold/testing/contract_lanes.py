@@ -137,6 +137,31 @@ class LaneContract(Contract):
         taken = await scene.take(targets=[("flow", "step"), ("flow", "gone")])
         assert taken == ["strange", "a1"]
 
+    async def test_a_claim_takes_no_more_of_a_lane_than_it_knows(self, scene: Scene) -> None:
+        await scene.add("a", "b", limits=(STEPS,))
+        await scene.add("c", limits=(STEPS,), step="other")
+        await scene.add("d", limits=(STEPS,))
+        assert await scene.take(targets=[("flow", "step")]) == ["a", "b"]
+        assert await scene.take() == ["c", "d"]
+
+    async def test_a_closed_key_stops_the_lane_where_it_comes(self, scene: Scene) -> None:
+        await scene.add("a", "b", limits=(STEPS,), key="open")
+        await scene.add("c", limits=(STEPS,), key="closed")
+        await scene.add("d", limits=(STEPS,), key="open")
+        await scene.close(f"{QUEUE}=closed", NEVER)
+        assert await scene.take() == ["a", "b"]
+        await scene.close(f"{QUEUE}=closed", None)
+        assert await scene.take() == ["c", "d"]
+
+    async def test_a_lane_gives_as_many_as_its_buckets_have_room_for(self, scene: Scene) -> None:
+        await scene.limit(STEP, at_once(STEPS, 3))
+        await scene.add(*"abcde", limits=(STEPS,))
+        assert await scene.take(2) == ["a", "b"]
+        assert await scene.take() == ["c"]
+        (job, *_) = await scene.store.leased(WORKER)
+        await scene.finish(job)
+        assert await scene.take() == ["d"]
+
     async def test_a_woken_head_that_nobody_knows_lets_the_next_try(self, scene: Scene) -> None:
         await scene.limit(QUEUE, keyed(1))
         await scene.add("a0", **lane("a"))

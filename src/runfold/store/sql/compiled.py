@@ -13,6 +13,7 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql import ClauseElement
 
 from runfold.store.sql.columns import TRANSLATED
@@ -57,3 +58,13 @@ def compiled(statement: Executable, dialect: Dialect, **options: Any) -> Compile
     names = tuple(done.positiontup or ())  # type: ignore[attr-defined]
     fixed = {name: value for name, value in done.params.items() if value is not None}
     return Compiled(str(done), names, fixed)
+
+
+def ddl_for_postgres(element: ExecutableDDLElement) -> str:
+    """Return the text of a statement that makes or drops something."""
+    return str(element.compile(dialect=_POSTGRES)).strip()
+
+
+def ddl_for_sqlite(element: ExecutableDDLElement) -> str:
+    """Return the text of a statement that makes or drops something, without a schema."""
+    return str(element.compile(dialect=_SQLITE)).strip()

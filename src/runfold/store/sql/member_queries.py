@@ -23,7 +23,8 @@ from runfold.store.sql.schema import CURSORS, EVENTS, LEADERS, LOGS, MEMBERS
 _LOG: BindParameter[int] = bindparam("log_id")
 
 
-def _until() -> ColumnElement[Any]:
+def until() -> ColumnElement[Any]:
+    """Return the moment ``ttl`` seconds from ``now``, by the store's clock without one."""
     now = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.clock_timestamp())
     return now + bindparam("ttl", type_=Float()) * literal_column("interval '1 second'")
 
@@ -32,7 +33,7 @@ def join() -> Any:
     """Register ``token`` for ``ttl`` seconds, also when it had been."""
     wanted = insert(MEMBERS).values(
         token=bindparam("token"),
-        expires_at=_until(),
+        expires_at=until(),
         log_id=_LOG,
         name=bindparam("name"),
         roles=bindparam("roles"),
@@ -46,7 +47,7 @@ def renew() -> Any:
     return (
         MEMBERS.update()
         .where(MEMBERS.c.log_id == _LOG, MEMBERS.c.token == bindparam("of"))
-        .values(expires_at=_until())
+        .values(expires_at=until())
         .returning(MEMBERS.c.token)
     )
 

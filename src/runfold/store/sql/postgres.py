@@ -19,6 +19,7 @@ from runfold.store.sql.postgres_log import PostgresLog
 from runfold.store.sql.postgres_rebuild import rebuilding
 from runfold.store.sql.postgres_setup import open_log, prepare
 from runfold.store.sql.postgres_transaction import PostgresTransactions
+from runfold.store.sql.postgres_views import PostgresViews
 from runfold.store.sql.postgres_work import PostgresWork
 from runfold.store.sql.rebuilding import SqlRebuilding
 
@@ -50,6 +51,7 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         self._url, self._address = url, parse_address(url)
         self._users = 0
         self._transactions: PostgresTransactions | None = None
+        self.views = PostgresViews(lambda: self.identity.log_id, self._address.place)
         self._reset()
 
     def attach(self, namespace: str) -> PostgresStore:
@@ -91,7 +93,7 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         self._closed = True
         for ears in list(self._ears):
             await ears.close()
-        for line in (self._writer, self._bell, self._readers):
+        for line in (self._writer, self._viewer, self._bell, self._readers):
             await line.close()
         if self._transactions is not None:
             await self._transactions.close()
@@ -117,6 +119,8 @@ class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
         self._memory = Memory()
         self._writer = Line(self._address, self._memory)
         self._readers = Lines(self._address, self._memory, READERS)
+        self._viewer = Line(self._address, self._memory)
+        self.views.connect(self._viewer, self._readers)
         self._bell = Line(self._address, Memory())
         self._ears = []
         self._transactions = None

@@ -30,6 +30,7 @@ CONNECT_SECONDS_MAX = 10.0
 CALL_SECONDS_MAX = 60.0
 """How long one statement may take before its connection counts as lost."""
 
+_PATIENT_SECONDS = 86_400
 _STATEMENTS_MAX = 200
 _OPEN_SECONDS_MAX = 10
 _DRIVERS = ("postgresql", "postgres", "postgresql+asyncpg")
@@ -126,9 +127,14 @@ class Link:
             await self._connection.executemany(text, values)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """Make everything in the block one transaction; what raises rolls it back."""
-        transaction = self._connection.transaction(isolation="read_committed")
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[None]:
+        """Make everything in the block one transaction; what raises rolls it back.
+
+        ``snapshot``: it only reads, and all its statements see one moment.
+        """
+        transaction = self._connection.transaction(
+            isolation="repeatable_read" if snapshot else "read_committed", readonly=snapshot
+        )
         await transaction.start()
         self._is_open = True
         try:
@@ -141,6 +147,10 @@ class Link:
             await transaction.commit()
         finally:
             self._is_open = False
+
+    async def patiently(self, text: str) -> None:
+        """Run a statement that may take as long as it likes."""
+        await self._connection.execute(text, timeout=_PATIENT_SECONDS)
 
     async def close(self) -> None:
         """Close politely; a connection that does not answer is dropped."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from runfold.store.sql.columns import METADATA, SCHEMA, TRANSLATED
 from runfold.store.sql.limit_tables import ALARMS, CLOSURES, HOLDS, LIMITS, PARKED, STARTS
 from runfold.store.sql.log_tables import BATCHES, BLOBS, EVENTS, LOGS, STREAMS
+from runfold.store.sql.view_tables import VIEWS
 from runfold.store.sql.work_tables import (
     CURSORS,
     INBOX,
@@ -27,7 +28,8 @@ __all__ = [
     "LOGS", "STREAMS", "EVENTS", "BLOBS", "BATCHES",
     "JOBS", "TIMERS", "OPEN_RUNS", "MEMBERS", "LEADERS", "CURSORS", "INBOX", "TRACKING",
     "LIMITS", "HOLDS", "STARTS", "CLOSURES", "PARKED", "ALARMS",
+    "VIEWS",
 ]  # fmt: skip
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this release needs: the last file of ``migrations/versions``."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from runfold.errors import StoreUnavailable
 from runfold.ports import (
@@ -42,7 +42,9 @@ from runfold.store.sql.sqlite_read import SqliteReader
 from runfold.store.sql.sqlite_rebuild import rebuilding
 from runfold.store.sql.sqlite_transaction import SqliteTransactions
 from runfold.store.sql.sqlite_values import clock, moment
+from runfold.store.sql.sqlite_views import SqliteViews
 
+T = TypeVar("T")
 POLL_SECONDS_MIN = 0.002
 """How soon it is looked again after another process wrote; quiet doubles it to ``poll_max``."""
 _DATA_VERSION = "PRAGMA data_version"
@@ -65,6 +67,7 @@ class SqliteStore:
         self.identity = LogIdentity(0, "", 0)
         self._users = 0
         self._open: _Open | None = None
+        self.views = SqliteViews(lambda: self._held, lambda: self.identity.log_id)
 
     def attach(self, namespace: str) -> SqliteStore:
         """Return a store of ``namespace`` on the same file."""
@@ -307,7 +310,22 @@ class _Open:
         self.writer = Lane(connect(path, settings), str(path))
         self.reader = Lane(connect(path, settings), str(path))
         self.transactions = SqliteTransactions(path, settings, self.log)
-        self.checkpoints = Checkpoints(path, lambda: connect(path, settings))
+        self.connect = lambda: connect(path, settings)
+        self.checkpoints = Checkpoints(path, self.connect)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work`` reads."""
+        return await self.reader.run(work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1) -> T:
+        """Return what ``work`` has written, about so many rows."""
+        done = await self.writer.run(work)
+        self.checkpoints.wrote(1, rows)
+        return done
+
+    async def write_long(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work`` has written, on a thread: it may take seconds."""
+        return await asyncio.to_thread(self.writer.insist, work)
 
     def close(self) -> None:
         self.checkpoints.close()

@@ -92,6 +92,7 @@ class VirtualTask(_Numbered, asyncio.Task[Any]):
     """A task that knows its strand."""
 
     strand: Strand
+    context: contextvars.Context
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -112,6 +113,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[Timer] = []
         self._idling: list[Timer] = []
         self._cancelled = 0
+        self._is_earnest = False
         self._numbers = count(1)
 
     # Time.
@@ -187,15 +189,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def unwind(self) -> None:
         """Cancel whatever is left, of dead hosts too, and let it end; nothing counts any more."""
         self.set_exception_handler(lambda *_: None)
-        tasks = sorted(asyncio.all_tasks(self), key=hash)
+        tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, VirtualTask)]
+        tasks.sort(key=hash)
         for task in tasks:
-            if isinstance(task, VirtualTask):
-                task.strand.host.is_dead, task.strand.host.parked = False, None
+            task.strand.host.is_dead, task.strand.host.parked = False, None
             task.cancel()
         self.rest, self.left = lambda: False, UNWIND_MAX
         self.run_forever()
         for task in tasks:
-            if not task.done():  # It swallows its cancellation: it is left, without a word.
+            if not task.done():  # It never began, or swallows its cancellation.
+                task.context.run(task.get_coro().close)
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             elif not task.cancelled():
                 task.exception()
@@ -252,12 +255,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         strand = context.get(STRAND) or self._outside
         if when <= self._time:
             self._add(strand, handle)
-        elif strand.is_idling:
+        elif strand.is_idling and not self._is_earnest:
             entry = (when - self._skipped, next(self._numbers), handle, strand)
             heapq.heappush(self._idling, entry)
         else:
             heapq.heappush(self._timers, (when, next(self._numbers), handle, strand))
         return handle
+
+    async def delay(self, span: float) -> None:
+        """Return after ``span`` seconds, which are not skipped in any strand."""
+        self._is_earnest, pause = True, self.create_future()
+        try:
+            self.call_later(span, _resolve, pause)
+        finally:
+            self._is_earnest = False
+        await pause
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future of this loop."""
@@ -272,9 +284,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[T]:
         """Return a task; it belongs to the strand of ``context``, else to the one that runs."""
         name = str(name) if name is not None else f"Task-{next(self._numbers)}"
-        task = VirtualTask(coro, loop=self, name=name, context=context)
         given = contextvars.copy_context() if context is None else context
-        task.strand = given.get(STRAND) or self._outside
+        task = VirtualTask(coro, loop=self, name=name, context=given)
+        task.strand, task.context = given.get(STRAND) or self._outside, given
         return task
 
     def _add(self, strand: Strand, handle: asyncio.Handle) -> None:
@@ -314,3 +326,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             for heap in (self._timers, self._idling):
                 heap[:] = [entry for entry in heap if not entry[2].cancelled()]
                 heapq.heapify(heap)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

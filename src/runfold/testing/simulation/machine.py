@@ -11,11 +11,13 @@ from runfold.kernel.event import Draft
 from runfold.ports import Clock
 from runfold.runtime.bell import Bell
 from runfold.runtime.context_facts import Spawn
+from runfold.runtime.dispatcher import Dispatcher
 from runfold.runtime.executor import Executor
 from runfold.runtime.machine import Machine
 from runfold.runtime.membership import Renewals, Renewing
 from runfold.runtime.service import Pause, Service, Turn
 from runfold.runtime.task import Task
+from runfold.testing.simulation.accidents import Accidents
 from runfold.testing.simulation.calls import Spy
 from runfold.testing.simulation.lockstep import Pool
 from runfold.testing.simulation.loop import Host, Strand, VirtualLoop
@@ -24,8 +26,12 @@ from runfold.testing.simulation.loop import Host, Strand, VirtualLoop
 class SimulatedMachine(Machine):
     """What one process of a simulation runs on."""
 
-    def __init__(self, loop: VirtualLoop, host: Host, spy: Spy, threads: int) -> None:
-        self._loop, self._host, self._spy = loop, host, spy
+    def __init__(
+        self, loop: VirtualLoop, host: Host, spy: Spy, accidents: Accidents, threads: int
+    ) -> None:
+        self._loop, self._host, self._spy, self._accidents = loop, host, spy, accidents
+        self.dispatcher: Callable[[], Dispatcher | None] = lambda: None
+        self._renewals: _Renewals | None = None
         self.pool = Pool(loop, threads)
 
     @property
@@ -35,12 +41,13 @@ class SimulatedMachine(Machine):
 
     def service(self) -> Service:
         """Return what starts tasks, each as a strand."""
-        return _Service(self._host)
+        return _Service(self._host, self)
 
     def executor(self, *, spawn: Spawn, clock: Clock, threads: int) -> Executor:
         """Return what runs handlers, sync ones in turn with the loop."""
         executor = _Executor(spawn=spawn, clock=clock, threads=threads)
         executor.spy, executor.pool, executor.worker = self._spy, self.pool, self.name
+        executor.accidents = self._accidents
         return executor
 
     def watch(self, after: float) -> Callable[[], object]:
@@ -48,15 +55,25 @@ class SimulatedMachine(Machine):
         del after
         return lambda: None
 
+    async def before_turn(self, name: str) -> None:
+        """Let faults hit the loop called ``name``."""
+        await self._accidents.before_turn(name, self.dispatcher())
+
     def renewals(self, renewing: Renewing) -> Renewals:
         """Renew a lease on the loop."""
-        return _Renewals(self._loop, self._host, renewing)
+        self._renewals = _Renewals(self._loop, self._host, renewing)
+        return self._renewals
+
+    def renew(self) -> None:
+        """Renew the lease now, whenever it was to be renewed."""
+        if self._renewals is not None:
+            self._renewals.soon()
 
 
 class _Service(Service):
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, machine: SimulatedMachine) -> None:
         super().__init__()
-        self._host = host
+        self._host, self._machine = host, machine
 
     def spawn(
         self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
@@ -66,19 +83,29 @@ class _Service(Service):
         return super().spawn(coroutine, context=context)
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
+        async def met() -> bool:
+            await self._machine.before_turn(name)
+            return await turn()
+
         context = Strand(self._host, is_idling=True).context()
-        return super().spawn(self._loop(name, turn, bell, pause), context=context)
+        return super().spawn(self._loop(name, met, bell, pause), context=context)
 
 
 class _Executor(Executor):
     spy: Spy
     pool: Pool
+    accidents: Accidents
     worker: str
 
     async def execute(self, task: Task) -> list[Draft]:
+        dies = await self.accidents.before_handler()
+        if task.aborted:
+            return []
         call = self.spy.begin(task, self.worker)
         drafts = await super().execute(task)
         call.end(drafts)
+        if dies:
+            await self.accidents.after_handler()
         return drafts
 
     def _thread_pool(self) -> Pool:
@@ -95,6 +122,12 @@ class _Renewals:
     async def end(self) -> None:
         self._timer.cancel()
         self._renewer.close()
+
+    def soon(self) -> None:
+        """Renew now, unless it has ended."""
+        if not self._timer.cancelled():
+            self._timer.cancel()
+            self._timer = self._later(0)
 
     def _later(self, pause: float) -> asyncio.TimerHandle:
         return self._loop.call_later(pause, self._renew, context=self._context)

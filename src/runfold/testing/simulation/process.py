@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from runfold.client.catalog import Catalog
 from runfold.define.handler import Handler
 from runfold.ports import Codec, Committed, Ids
 from runfold.runtime.node import ROLES, Node, Work
-from runfold.settings import Settings
+from runfold.settings import Settings, seconds
+from runfold.store.memory_lanes import Work as Leased
 from runfold.store.memory_log import Database
+from runfold.testing.simulation.accidents import Accidents
 from runfold.testing.simulation.calls import Spy
+from runfold.testing.simulation.faults import Chaos
 from runfold.testing.simulation.loop import Host, Strand, VirtualLoop, VirtualTask
 from runfold.testing.simulation.machine import SimulatedMachine
-from runfold.testing.simulation.store import Doorbells, HostClock, HostStore, StoreClock
+from runfold.testing.simulation.store import Doorbells, HostClock, HostStore, LogView, StoreClock
+
+LEARNS_AFTER = 1.0
+"""Seconds until a process whose lease was ended tries to renew it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,34 @@ class Surroundings:
     deps: Any
     is_alone: bool
     on_commit: Callable[[Committed], None]
+    chaos: Chaos
+    view: LogView
+    attempts_max: Callable[[Leased], int]
+    """How many attempts the step of a job has."""
+    processes: list[Process] = field(default_factory=list)
+
+    def all_spared(self) -> bool:
+        """Whether the loss of all leases would end a step for good."""
+        return self._is_spared(None)
+
+    def is_spared(self, token: int | None, more: int = 0) -> bool:
+        """Whether the loss of what ``token`` holds would end a step for good."""
+        return token is not None and self._is_spared(token, more)
+
+    def _is_spared(self, token: int | None, more: int = 0) -> bool:
+        if not self.chaos.spare_last_attempt:
+            return False
+        leased = self.view.leased_by(token)
+        return any(job.row.attempt + more >= self.attempts_max(job) for job in leased)
+
+    def jump(self, span: float) -> None:
+        """Move the store's clock."""
+        self.clock.jumped += span
+
+    def crash_all(self, pause: float) -> None:
+        """Let every process die at once."""
+        for process in self.processes:
+            process.crash(pause)
 
 
 class Process:
@@ -43,6 +78,8 @@ class Process:
 
     def __init__(self, world: Surroundings, name: str, root: Context) -> None:
         self._world, self.name, self._root = world, name, root
+        self.lease = seconds(world.settings.lease)
+        self._outside = root.copy().run(Strand(Host("outside")).context)
         self._left: list[VirtualTask] = []
         """What dead hosts were doing; closed at the very end."""
         self.host: Host | None = None
@@ -73,23 +110,30 @@ class Process:
         return None if membership is None else membership.token
 
     def boot(self) -> None:
-        """Start it."""
+        """Start it, unless it runs."""
+        if self.host is not None:
+            return
         world = self._world
         self.host = Host(self.name)
         context = self._root.copy().run(Strand(self.host).context)
         world.loop.call_soon(self._build, world, self.host, context=context)
 
     def _build(self, world: Surroundings, host: Host) -> None:
+        self._accidents = accidents = Accidents(
+            world.chaos, world.loop, self, context=self._outside, jump=world.jump,
+            crash_all=world.crash_all, all_spared=world.all_spared,
+        )  # fmt: skip
         self._store = HostStore(
-            world.settings, world.clock, world.database, world.bells,
+            world.settings, world.clock, world.database, world.bells, accidents,
             is_alone=world.is_alone, on_commit=world.on_commit,
         )  # fmt: skip
-        machine = SimulatedMachine(world.loop, host, world.spy, world.settings.threads)
+        machine = SimulatedMachine(world.loop, host, world.spy, accidents, world.settings.threads)
         self._machines.append(machine)
         self.node = Node(
             self._store, world.codec, world.settings, HostClock(world.loop.awake), world.ids,
             machine,
         )  # fmt: skip
+        machine.dispatcher = partial(getattr, self.node, "dispatcher")
         world.bells.add(self._store)
         self.node.service.spawn(self._serve(self.node))
 
@@ -100,6 +144,36 @@ class Process:
             await node.definitions.define(definition, node.appender)
         slots = world.catalog.slots(None, world.settings.slots)
         await node.serve(ROLES, Work(handlers=world.handlers, slots=slots, deps=world.deps))
+        self._accidents.is_on = True
+
+    # What may happen to it.
+
+    def crash(self, pause: float | None) -> None:
+        """Die now; begin again after ``pause`` seconds, never for None."""
+        if self.host is None:
+            return
+        self.kill()
+        if pause is not None:
+            self._world.loop.call_later(pause, self.boot, context=self._outside)
+
+    def freeze(self, span: float) -> None:
+        """Stand still for ``span`` seconds."""
+        host, loop = self.host, self._world.loop
+        if host is not None and host.is_up:
+            loop.freeze(host)
+            loop.call_later(span, loop.thaw, host, context=self._outside)
+
+    def lose_lease(self, *, is_forced: bool = False) -> None:
+        """Be swept by the store; know it when the next renewal fails, a second later."""
+        if self.token is None or (self.is_spared(1) and not is_forced):
+            return
+        self._world.view.sweep(self.token)
+        machine = self._machines[-1]
+        self._world.loop.call_later(LEARNS_AFTER, machine.renew, context=self._outside)
+
+    def is_spared(self, more: int = 0) -> bool:
+        """Whether the loss of its leases, and of as many ``more``, would end a step for good."""
+        return self._world.is_spared(self.token, more)
 
     def kill(self) -> None:
         """End it as ``kill -9`` does: nothing of it runs any more, nobody is told."""

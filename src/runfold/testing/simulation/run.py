@@ -7,7 +7,9 @@ from uuid import UUID
 
 from runfold.client.run import Run
 from runfold.define.values import Value
+from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowCompleted
+from runfold.kernel.event import Recorded
 from runfold.testing.simulation.desk import Desk, at_once, listed
 from runfold.wire import ErrorState, LogEvent, RunState
 
@@ -38,7 +40,7 @@ class SimulatedRun(Generic[Out]):
     @property
     def result(self) -> Out | None:
         """Its result, read as annotated; None while it has none."""
-        end = at_once(self._desk.engine.end(at_once(self._desk.engine.number(UUID(self.id).bytes))))
+        end = at_once(self._desk.engine.end(self._stream))
         if end is None or not isinstance(end.event, FlowCompleted):
             return None
         return self._value.load(end.event.result, "result")  # type: ignore[no-any-return]
@@ -52,6 +54,21 @@ class SimulatedRun(Generic[Out]):
     def events(self) -> list[LogEvent]:
         """Its events so far, in order."""
         return at_once(listed(self._run.events()))
+
+    @property
+    def history(self) -> list[Recorded]:
+        """Its events so far as they are folded: what ``replay`` takes."""
+        sized = at_once(listed(self._desk.engine.sized(self._stream)))
+        return [recorded for recorded, _ in sized]
+
+    @property
+    def definition(self) -> FlowDefinition:
+        """The definition that it follows."""
+        return at_once(self._desk.engine.fold(self._stream)).definition
+
+    @property
+    def _stream(self) -> int:
+        return at_once(self._desk.engine.number(UUID(self.id).bytes))
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel it, as ``Run.cancel``: in force on return."""

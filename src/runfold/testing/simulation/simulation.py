@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,13 +17,17 @@ from runfold.define.job import Job
 from runfold.define.queue import Queue
 from runfold.define.target import Target
 from runfold.errors import RunfoldError
+from runfold.flow.definition import COMPENSATION_SUFFIX
+from runfold.flow.retry import policy_of
 from runfold.ports import Committed
 from runfold.settings import Settings, seconds
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
+from runfold.store.memory_lanes import Work
 from runfold.system import relaxed_collector
 from runfold.testing.simulation.calls import Call, Spy
 from runfold.testing.simulation.desk import Desk, at_once
+from runfold.testing.simulation.faults import Chaos, Fault, Faults
 from runfold.testing.simulation.goal import Goal, Pacer, Stuck
 from runfold.testing.simulation.process import Process, Surroundings
 from runfold.testing.simulation.real_world import GuardedLoop, RealWorld, guarded
@@ -52,8 +56,9 @@ class Simulation:
 
     ``seed``: everything that may happen in one order or another follows from it; the same seed
     gives the same events, byte for byte. ``deps``: what handlers get as ``ctx.deps``. ``stubs``:
-    other handlers, made with ``stub``. ``settings``: as of a ``Runfold``. ``processes``: how
-    many processes work side by side, 1 to 16.
+    other handlers, made with ``stub``. ``faults``: what goes wrong; a plan, or what went wrong
+    in another simulation (``faults`` of it), whole or in part. ``settings``: as of a
+    ``Runfold``. ``processes``: how many processes work side by side, 1 to 16.
 
     Raises ``InvalidDefinition`` for a flow or a stub that cannot work.
     """
@@ -64,6 +69,7 @@ class Simulation:
         seed: int = 1,
         deps: Any = None,
         stubs: Iterable[Stub] = (),
+        faults: Faults | Sequence[Fault] | None = None,
         settings: Settings | None = None,
         processes: int = 1,
     ) -> None:
@@ -76,6 +82,7 @@ class Simulation:
         self._catalog.seal()
         self._catalog.require_steps()
         self._deps, self._count = deps, processes
+        self._plan = Faults.none() if faults is None else faults
         self._handlers = _simulated(replaced(self._catalog.handlers(), stubs))
         self._open: contextlib.ExitStack | None = None
 
@@ -92,6 +99,7 @@ class Simulation:
             stack.callback(self._end)
             for process in self._processes:
                 process.boot()
+            self._world.chaos.begin()
             self._open = stack.pop_all()
         return self
 
@@ -113,12 +121,14 @@ class Simulation:
             loop=loop, settings=self._settings, codec=codec, ids=ids, clock=self._clock,
             database=self._database, bells=self._bells, spy=self._spy, catalog=self._catalog,
             handlers=self._handlers, deps=self._deps, is_alone=self._count == 1,
-            on_commit=self._committed,
+            on_commit=self._committed, view=self._view, attempts_max=self._attempts_max,
+            chaos=Chaos(self.seed, self._plan, now=loop.time),
         )  # fmt: skip
         root = copy_context()
         self._processes = [
             Process(self._world, f"process-{number + 1}", root) for number in range(self._count)
         ]
+        self._world.processes.extend(self._processes)
         store = MemoryStore(self._settings, clock=self._clock, database=self._database)
         self._desk = Desk(
             store, codec, self._settings, self._clock, ids,
@@ -131,6 +141,7 @@ class Simulation:
         self._stage = Stage()
 
     def _end(self) -> None:
+        self._world.chaos.is_on = False
         for process in self._processes:
             process.close()
         self._stage.run(self._loop.unwind, stop=self._loop.stop)
@@ -223,6 +234,59 @@ class Simulation:
             if handler.fn is step or (isinstance(step, Job) and flow == step.name):
                 return one
         raise ValueError(f"{step!r} is no step of this simulation, which has {sorted(names)}")
+
+    # Faults.
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What went wrong so far, in order; the whole list, or some of it, as ``faults=`` of
+        another simulation of the same seed goes wrong in the same way."""
+        return list(self._world.chaos.happened)
+
+    def inject(self, kind: str, amount: float = 0.5, *, times: int = 1) -> None:
+        """Have the next opportunity of ``kind`` (a field of ``Faults``) taken, ``times`` times.
+
+        ``amount``, in [0, 1): how badly. It is taken whatever attempts are left.
+        """
+        if not 0 <= amount < 1:
+            raise ValueError(f"amount is {amount!r}, expected 0 or more and less than 1")
+        for _ in range(times):
+            self._world.chaos.ask(kind, amount)
+
+    def crash(self, process: int = 1, *, restart_after: float | None = 1.0) -> None:
+        """Let a process die now, as ``kill -9`` would; None: it does not come back."""
+        self._process(process).crash(restart_after)
+
+    def freeze(self, process: int = 1, *, seconds: float) -> None:
+        """Let a process stand still for that long, beginning now."""
+        self._process(process).freeze(seconds)
+
+    def end_lease(self, process: int = 1) -> None:
+        """Let the store sweep a process, which goes on working until it learns of it."""
+        self._process(process).lose_lease(is_forced=True)
+
+    def jump_clock(self, seconds: float) -> None:
+        """Move the clock of the store, ahead or back; that of the processes goes on."""
+        self._check_open()
+        self._world.jump(seconds)
+
+    def restart(self, *, after: float = 1.0) -> None:
+        """Let all processes die now and begin again."""
+        self._check_open()
+        self._world.crash_all(after)
+
+    def _process(self, number: int) -> Process:
+        self._check_open()
+        if not 1 <= number <= self._count:
+            raise ValueError(f"process is {number!r}, expected 1 to {self._count}")
+        return self._processes[number - 1]
+
+    def _attempts_max(self, job: Work) -> int:
+        run = at_once(self._desk.engine.fold(job.stream))
+        for step in run.definition.steps:
+            if job.row.step in (step.name, step.name + COMPENSATION_SUFFIX):
+                return policy_of(step.retry, run.retry).max_attempts
+        return 1
 
     # Inside.
 

@@ -6,10 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime, timedelta
 
-from runfold.ports import Batch, Committed, LogIdentity
+from runfold.ports import (
+    Batch,
+    Committed,
+    Due,
+    InboxRow,
+    Job,
+    LogIdentity,
+    Member,
+    Stalled,
+    Stored,
+)
 from runfold.settings import Settings
 from runfold.store.memory import MemoryStore
+from runfold.store.memory_lanes import Work
 from runfold.store.memory_log import Database, Log
+from runfold.testing.simulation.accidents import Accidents
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 """When every simulation begins."""
@@ -54,21 +66,21 @@ class Doorbells:
     """Who is told when something was appended: each process but the one that rings."""
 
     def __init__(self) -> None:
-        self._stores: list[HostStore] = []
+        self._stores: dict[HostStore, None] = {}
 
     def add(self, store: HostStore) -> None:
         """Tell ``store`` as well."""
-        self._stores.append(store)
+        self._stores[store] = None
 
     def remove(self, store: HostStore) -> None:
         """Tell it no longer."""
-        self._stores.remove(store)
+        self._stores.pop(store, None)
 
     def ring(self, by: HostStore | None = None) -> None:
         """Tell everybody but ``by``."""
         for store in self._stores:
             if store is not by:
-                store.rung.set()
+                store.accidents.ring(store.rung.set)
 
 
 class HostStore(MemoryStore):
@@ -80,20 +92,78 @@ class HostStore(MemoryStore):
         clock: StoreClock,
         database: Database,
         bells: Doorbells,
+        accidents: Accidents,
         *,
         is_alone: bool,
         on_commit: Callable[[Committed], None],
     ) -> None:
         super().__init__(settings, clock=clock, database=database)
         self.in_process = is_alone
+        self.accidents = accidents
         self.rung = asyncio.Event()
         self._bells, self._on_commit = bells, on_commit
 
     async def commit(self, batch: Batch) -> Committed:
         """Record the batch."""
+        dies = await self.accidents.before_commit(batch)
         committed = await super().commit(batch)
         self._on_commit(committed)
+        await self.accidents.after_commit(dies)
         return committed
+
+    async def read(self, *, after: int, limit: int, upto: int | None = None) -> list[Stored]:
+        await self.accidents.before_call()
+        return await super().read(after=after, limit=limit, upto=upto)
+
+    async def read_stream(
+        self, stream: int, *, after: int = 0, limit: int = 1000, upto: int | None = None
+    ) -> list[Stored]:
+        await self.accidents.before_call()
+        return await super().read_stream(stream, after=after, limit=limit, upto=upto)
+
+    async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
+        await self.accidents.before_call()
+        return await super().due(limit, now=now)
+
+    async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
+        await self.accidents.before_call()
+        return await super().stalled(limit, now=now)
+
+    async def leased(self, token: int) -> list[Job]:
+        await self.accidents.before_call()
+        return await super().leased(token)
+
+    async def held(self, token: int) -> dict[int, int]:
+        await self.accidents.before_call()
+        return await super().held(token)
+
+    async def join(self, member: Member, ttl: float, *, now: datetime | None = None) -> None:
+        await self.accidents.before_call()
+        await super().join(member, ttl, now=now)
+
+    async def leave(self, token: int) -> None:
+        await self.accidents.before_call()
+        await super().leave(token)
+
+    async def lead(self, token: int, ttl: float, *, now: datetime | None = None) -> bool:
+        await self.accidents.before_call()
+        return await super().lead(token, ttl, now=now)
+
+    async def expire(self, limit: int, *, now: datetime | None = None) -> int:
+        await self.accidents.before_call()
+        return await super().expire(limit, now=now)
+
+    async def cursor(self, name: str) -> int:
+        await self.accidents.before_call()
+        return await super().cursor(name)
+
+    async def save_cursor(self, name: str, position: int) -> None:
+        await self.accidents.before_call()
+        await super().save_cursor(name, position)
+
+    async def inbox(self, limit: int) -> list[InboxRow]:
+        await self.accidents.before_call()
+        return await super().inbox(limit)
 
     async def ring(self) -> None:
         """Tell the other processes."""
@@ -126,6 +196,15 @@ class LogView:
     def leases(self) -> list[tuple[int, int]]:
         """Return (job, token) of everything leased."""
         return [(job.id, job.token) for job in self.log.jobs.values() if job.token is not None]
+
+    def sweep(self, token: int) -> None:
+        """Forget a member, as if its lease had ended."""
+        self.log.members.pop(token, None)
+
+    def leased_by(self, token: int | None) -> list[Work]:
+        """Return the jobs that ``token`` holds, those of everybody for None."""
+        jobs = [job for job in self.log.jobs.values() if job.token is not None]
+        return [job for job in jobs if token is None or job.token == token]
 
     def next_due(self) -> float | None:
         """Return the seconds until the next timer of the store, 0 when one is overdue."""

@@ -1,0 +1,33 @@
+"""What all stores of views say alike: the digest of rows, and the names of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+from runfold.ports_views import ViewTable
+
+_MODULUS = 1 << 64
+
+
+def digest(rows: Iterable[tuple[Any, ...]]) -> int:
+    """Return a number that the same rows give in any order and any store."""
+    total = 0
+    for row in rows:
+        total += int.from_bytes(blake2b(repr(row).encode(), digest_size=8).digest(), "big")
+    return total % _MODULUS
+
+
+def key_places(table: ViewTable) -> list[int]:
+    """Return where the columns of the key stand in a row."""
+    names = [column.name for column in table.columns]
+    return [names.index(name) for name in table.key]
+
+
+def table_name(log_id: int, table: ViewTable) -> str:
+    """Return what the table of a build is called; at most 63 characters with an index's end."""
+    name = f"view_{table.name}_v{table.version}"
+    if log_id != 1:
+        name += f"_l{log_id}"
+    return name if table.build == 1 else f"{name}_b{table.build}"

@@ -1,0 +1,189 @@
+"""Why two schedules disagree, as far as their histories say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from runfold.flow.events import State, StepErrored
+from runfold.flow.run import fold
+from runfold.testing.determinism.outcome import Difference, labelled
+from runfold.testing.determinism.schedule import Played
+
+
+def cause_of(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
+    """Return the likeliest cause and its cure in a sentence; None when there is no telling."""
+    for find in _FINDERS:
+        cause = find(first, second, differences)
+        if cause is not None:
+            return cause
+    return None
+
+
+def _repeats_itself(first: Played, second: Played, _: Sequence[Difference]) -> str | None:
+    if first.schedule != second.schedule:
+        return None
+    step = _first_difference(first, second)
+    where = f"step {step!r}" if step else "a handler"
+    return (
+        f"the same schedule gives two outcomes: {where} reads the clock of this machine, chance, "
+        "or something that outlives a run; take times from ctx.due_at, pass the rest in as "
+        "input or deps"
+    )
+
+
+def _code(code: str, text: str) -> Callable[..., str | None]:
+    def find(first: Played, second: Played, _: Sequence[Difference]) -> str | None:
+        for played in (second, first):
+            run = fold(played.definition, played.history)
+            errors = [run.error] if run.error is not None else []
+            errors += [
+                one.event.error for one in played.history if isinstance(one.event, StepErrored)
+            ]
+            for error in errors:
+                if error.code == code:
+                    return f"{text}: {error.message}"
+        return None
+
+    return find
+
+
+def _repeated_effect(
+    first: Played, second: Played, differences: Sequence[Difference]
+) -> str | None:
+    named = next((one for one in differences if one.what == "effect"), None)
+    if named is None:
+        return None
+    for played in (second, first):
+        attempts: dict[tuple[str, int], set[int]] = {}
+        for one in played.effects:
+            name = f"{one.name}({one.key})" if one.key else one.name
+            if name == named.name:
+                attempts.setdefault((one.step, one.number), set()).add(one.attempt)
+        for (step, _), tries in attempts.items():
+            if len(tries) > 1 or played.outcome.effects.get(named.name, 0) > 1:
+                told = " and ".join(f"attempt {one}" for one in sorted(tries))
+                return (
+                    f"step {step!r} has the effect {named.name} again when it is tried again "
+                    f"({told}): an attempt may be lost after its effect and before its end is "
+                    "recorded; give ctx.job_id to the other side as idempotency key, or write "
+                    "in ctx.transaction()"
+                )
+    return None
+
+
+def _state_race(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
+    named = next((one for one in differences if one.what == "state"), None)
+    keys = [named.name] if named is not None else []
+    if not keys and any(one.what in ("result", "emit") for one in differences):
+        keys = sorted({one.event.key for one in second.history if isinstance(one.event, State)})
+    for key in keys:
+        writers = _writers(second, key) | _writers(first, key)
+        many = sorted({step for step, _ in writers})
+        operations = {operation for _, operation in writers}
+        if len(_activations(second, key)) < 2:
+            one, other = _names(first, key), _names(second, key)
+            if one and other and one != other:
+                return (
+                    f"whoever comes first writes the state key {key!r}: {one} or {other}; wait "
+                    "for all of them (all_of, collect) and decide by what they say"
+                )
+            continue
+        who = f"steps {' and '.join(map(repr, many))}" if len(many) > 1 else (
+            f"several activations of step {many[0]!r}"
+        )  # fmt: skip
+        cure = (
+            "append keeps the order of completion: collect their results instead"
+            if operations == {"append"}
+            else "the last one wins, and what one has read the other may have changed: use "
+            "state.add, or a key for each, or one step behind both"
+        )
+        return f"{who} write the state key {key!r}; {cure}"
+    return None
+
+
+def _depends_on_attempt(
+    first: Played, second: Played, differences: Sequence[Difference]
+) -> str | None:
+    named = next((one for one in differences if one.what == "emit"), None)
+    if named is None or named.first is None or named.second is None:
+        return None
+    step = named.name.partition("(")[0].partition("/")[0]
+    tries = [_attempts(played, step) for played in (first, second)]
+    if tries[0] != tries[1]:
+        return (
+            f"step {step!r} emits something else when it is tried again: it reads ctx.attempt, "
+            "or something that its first attempt has changed"
+        )
+    return (
+        f"step {step!r} makes different payloads of the same input: it reads the state, the "
+        "time, or something shared with other steps"
+    )
+
+
+def _attempts(played: Played, step: str) -> int:
+    return max((one.attempt or 0 for one in played.history if one.step == step), default=0)
+
+
+def _writers(played: Played, key: str) -> set[tuple[str, str]]:
+    return {
+        (one.step or "", one.event.operation)
+        for one in played.history
+        if isinstance(one.event, State) and one.event.key == key
+    }
+
+
+def _activations(played: Played, key: str) -> set[tuple[str | None, int | None]]:
+    return {
+        (one.step, one.activation)
+        for one in played.history
+        if isinstance(one.event, State) and one.event.key == key
+    }
+
+
+def _names(played: Played, key: str) -> str:
+    labels = labelled(played.history)
+    places = _activations(played, key)
+    return ", ".join(sorted(labels[step or "", number or 0] for step, number in places))
+
+
+def _first_difference(first: Played, second: Played) -> str | None:
+    """Return the step of the first event that is not the same, times aside."""
+    for here, there in zip(first.history, second.history, strict=False):
+        if _told(here.event) != _told(there.event) or here.step != there.step:
+            return here.step
+    return None
+
+
+def _told(event: Any) -> Any:
+    return event.model_dump(exclude={"duration"})
+
+
+def orders(first: Played, second: Played) -> tuple[list[str], list[str]]:
+    """Return the completions of both, in order, from the first that is not the same."""
+    told = [_completions(first), _completions(second)]
+    same = 0
+    for here, there in zip(*told, strict=False):
+        if here != there:
+            break
+        same += 1
+    return told[0][same:], told[1][same:]
+
+
+def _completions(played: Played) -> list[str]:
+    labels = labelled(played.history)
+    return [
+        labels[one.step or "", one.activation or 0]
+        for one in played.history
+        if one.event.TOPIC == "step.completed"
+    ]
+
+
+_FINDERS = (
+    _repeats_itself,
+    _code("UNDECLARED_EMIT", "an emit that is not declared fails the attempt that makes it"),
+    _code("JOIN_AMBIGUOUS", "what is paired depends on the order of arrival"),
+    _repeated_effect,
+    _state_race,
+    _depends_on_attempt,
+)

@@ -1,0 +1,1 @@
+"""Flows that are right, and are not accused."""
