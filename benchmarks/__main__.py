@@ -14,7 +14,10 @@ from benchmarks import machine, places, report
 from benchmarks.figures import Result
 from benchmarks.server import running_server
 
-NAMES = ("append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "size", "simulation")
+NAMES = (
+    "append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "views", "rebuild", "size",
+    "simulation",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

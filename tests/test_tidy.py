@@ -101,7 +101,7 @@ BAD = [
     (imports.check_layers, "flow/run.py", "\nimport runfold.projections.runs", 2),
     (imports.check_layers, "flow/run.py", "from runfold import Flow", 1),
     (imports.check_layers, "runtime/worker.py", "from runfold.store import memory", 1),
-    (imports.check_layers, "runtime/worker.py", "from runfold.projections import runs", 1),
+    (imports.check_layers, "runtime/worker.py", "from runfold.server import runs", 1),
     (imports.check_layers, "store/memory.py", "from runfold.server import api", 1),
     (imports.check_layers, "store/memory.py", "from runfold.runtime import worker", 1),
     (imports.check_layers, "server/api.py", "from runfold.store import memory", 1),

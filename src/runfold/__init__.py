@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from runfold.errors import StoreUnavailable as StoreUnavailable
     from runfold.errors import Unforkable as Unforkable
     from runfold.errors import UnknownTarget as UnknownTarget
+    from runfold.errors import ViewNotReady as ViewNotReady
     from runfold.errors import WaitTimeout as WaitTimeout
     from runfold.projections import Logged as Logged
     from runfold.projections import Metric as Metric
@@ -68,7 +69,8 @@ _HOMES = {
     "runfold.errors": """
         InvalidDefinition InvalidInput InvalidSettings KeyConflict NameReused PayloadTooLarge
         PermanentError RateLimited RetryableError RunCancelled RunFailed RunFinished RunfoldError
-        RunNotFound SchemaOutdated StoreUnavailable Unforkable UnknownTarget WaitTimeout
+        RunNotFound SchemaOutdated StoreUnavailable Unforkable UnknownTarget ViewNotReady
+        WaitTimeout
     """,
     "runfold.projections": "Logged Metric Projection Rows Sample",
     "runfold.settings": "Settings",

@@ -7,21 +7,25 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from runfold.client.catalog import Catalog
 from runfold.client.engine import Engine
 from runfold.client.flows import Flows
 from runfold.client.importing import Importing
 from runfold.client.log import Log
+from runfold.client.projections import Projections
 from runfold.client.runs import Runs
 from runfold.client.session import Session
 from runfold.client.starting import Starting
+from runfold.client.view import ViewRows
 from runfold.client.watching import Watching
 from runfold.define.flow import Flow
 from runfold.define.queue import Queue
 from runfold.errors import InvalidSettings
 from runfold.ports import Clock, Codec, Ids, LogIdentity, Store
+from runfold.projections import Metric, Projection
+from runfold.projections.views import BUILT_IN
 from runfold.runtime.node import ROLES, Node, Work
 from runfold.settings import Settings, seconds
 from runfold.store import open_store
@@ -29,6 +33,7 @@ from runfold.store.codec import JsonCodec
 from runfold.sync import SyncRunfold
 from runfold.system import RandomIds, SystemClock, relaxed_collector
 
+Row = TypeVar("Row")
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 
@@ -36,7 +41,8 @@ class Runfold(Starting, Importing, Watching):
     """An orchestration core over one database; constructing it does no I/O.
 
     ``url``: ``memory://``, ``sqlite:///file.db``, ``postgresql://...``, or a ``Store``; without
-    it ``$RUNFOLD_URL``, else ``sqlite:///runfold.db``. ``discover``: folders or dotted packages
+    it ``$RUNFOLD_URL``, else ``sqlite:///runfold.db``. ``projections``: read models and metrics
+    to keep, beside the built-in ones. ``discover``: folders or dotted packages
     whose flows and queues are added. ``lifespan``: an async context manager, entered where
     workers run; what it yields is ``ctx.deps``. ``namespace``: a log of its own in the same
     database. ``codec``: how events become bytes; default ``store.codec.JsonCodec()``, which takes
@@ -50,6 +56,7 @@ class Runfold(Starting, Importing, Watching):
         *,
         flows: Iterable[Flow[Any, Any]] = (),
         queues: Iterable[Queue] = (),
+        projections: Iterable[Projection[Any] | Metric] = (),
         discover: Iterable[str | os.PathLike[str]] = (),
         lifespan: Lifespan | None = None,
         namespace: str = "default",
@@ -82,6 +89,8 @@ class Runfold(Starting, Importing, Watching):
         """Listings of runs."""
         self.log = Log(self._session)
         """The log as a whole: verify, rebuild."""
+        self.projections = Projections(self._session, [*BUILT_IN, *projections])
+        """How far read models are."""
         self.sync = SyncRunfold(self)
         """The same, with blocking calls."""
 
@@ -109,7 +118,7 @@ class Runfold(Starting, Importing, Watching):
     async def serve(
         self, roles: Iterable[str] | None = None, *, queues: Mapping[str, int] | None = None
     ) -> AsyncGenerator[Self]:
-        """Run ``roles`` (``dispatcher worker timekeeper``; default all of them).
+        """Run ``roles`` (``dispatcher worker timekeeper projector``; default all of them).
 
         ``queues``: how many handlers of each of these queues run here at once; other queues are
         not served. Default: all queues, each ``Settings.slots``. Raises ``InvalidDefinition``.
@@ -151,6 +160,7 @@ class Runfold(Starting, Importing, Watching):
                 "this Runfold is entered already; one mode at a time: leave it first"
             )
         self._catalog.seal()
+        projections = self.projections.seal()
         if "worker" in roles:
             self._catalog.require_steps()
         slots = self._catalog.slots(queues, self.settings.slots)
@@ -175,7 +185,9 @@ class Runfold(Starting, Importing, Watching):
                 for definition in self._catalog.definitions():
                     await node.definitions.define(definition, node.appender)
                 handlers = self._catalog.handlers()
-                await node.serve(roles, Work(handlers=handlers, slots=slots, deps=deps))
+                await node.serve(
+                    roles, Work(handlers=handlers, slots=slots, deps=deps, projections=projections)
+                )
             yield
 
     async def _stop(self, node: Node) -> None:
@@ -183,6 +195,10 @@ class Runfold(Starting, Importing, Watching):
         if engine is not None:
             await node.stop(drain=seconds(self.settings.drain), force=self._force)
             engine.close()
+
+    def view(self, projection: Projection[Row] | str) -> ViewRows[Row]:
+        """Return the rows of a projection: the object, or its name."""
+        return self.projections.view(projection)
 
     async def health(self) -> dict[str, str]:
         """Return one line per store; raises ``StoreUnavailable``."""

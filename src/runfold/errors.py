@@ -151,6 +151,12 @@ class StoreUnavailable(RunfoldError):
     code, status = "STORE_UNAVAILABLE", 503
 
 
+class ViewNotReady(RunfoldError):
+    """The view is not built yet, or has stopped before what was asked for; try again later."""
+
+    code, status = "VIEW_NOT_READY", 503
+
+
 class PermanentError(Exception):
     """Raised by a handler: the step fails for good, whatever attempts remain."""
 

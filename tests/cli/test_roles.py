@@ -61,7 +61,7 @@ def test_two_processes_carry_a_flow(shop: Shell) -> None:
     assert (worker.returncode, dispatcher.returncode) == (0, 0)
     assert json.loads(done.stdout)["result"] == "HELLO YOU"
     assert said[0].startswith("serving worker;")
-    assert said[1].startswith("serving dispatcher and timekeeper;")
+    assert said[1].startswith("serving dispatcher and timekeeper and projector;")
     assert [text.splitlines()[-1] for text in said] == ["stopped", "stopped"]
 
 

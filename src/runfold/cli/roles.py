@@ -81,11 +81,11 @@ def worker(app: Runfold, queues: Sequence[tuple[str, int]], as_json: bool) -> No
 @click.argument("app", type=Application())
 @json_option
 def dispatcher(app: Runfold, as_json: bool) -> None:
-    """Decide for the runs of APP, and fire its timers, until SIGTERM or Ctrl-C.
+    """Decide for the runs of APP, fire its timers, keep its views, until SIGTERM or Ctrl-C.
 
     Of several on one log, one leads and the others stand by.
     """
-    _serve(app, ("dispatcher", "timekeeper"), None, as_json)
+    _serve(app, ("dispatcher", "timekeeper", "projector"), None, as_json)
 
 
 def _serve(

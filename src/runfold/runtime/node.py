@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any
 from runfold.define.handler import Handler
 from runfold.kernel.event import Recorded
 from runfold.ports import Batch, Clock, Codec, Ids, InboxRow, Item, Store
+from runfold.projections.projection import Projection
 from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.definitions import Definitions
@@ -22,6 +23,7 @@ from runfold.runtime.hub import Hub
 from runfold.runtime.machine import Machine
 from runfold.runtime.membership import Membership
 from runfold.runtime.preparation import Preparation
+from runfold.runtime.projector import Projector
 from runfold.runtime.runs import Runs
 from runfold.runtime.starter import Starter
 from runfold.runtime.tail import Tail
@@ -30,7 +32,7 @@ from runfold.runtime.within import Within
 from runfold.runtime.worker import Worker
 from runfold.settings import Settings, seconds
 
-ROLES = frozenset({"dispatcher", "worker", "timekeeper"})
+ROLES = frozenset({"dispatcher", "worker", "timekeeper", "projector"})
 """What a process can do; a client does none of it."""
 FLUSH_MAX = 5.0
 """How many seconds leaving waits for what is on its way to a database that may be away."""
@@ -49,6 +51,7 @@ class Work:
     handlers: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
     slots: Mapping[str, int] = field(default_factory=dict)
     deps: Any = None
+    projections: Sequence[Projection[Any]] = ()
 
 
 class Node:
@@ -77,6 +80,7 @@ class Node:
         self.dispatcher: Dispatcher | None = None
         self.worker: Worker | None = None
         self.timekeeper: Timekeeper | None = None
+        self.projector: Projector | None = None
         self.membership: Membership | None = None
         self.preparation: Preparation | None = None
         self.hub: Hub | None = None
@@ -104,6 +108,8 @@ class Node:
             tokens=self.ids.token, lease=lease, renewals=self.machine.renewals,
         )  # fmt: skip
         await self.membership.join()
+        if "projector" in roles and work.projections:
+            await self._start_projector(work, lease)
         if "dispatcher" in roles:
             self._start_dispatcher(lease)
         if "worker" in roles:
@@ -157,6 +163,16 @@ class Node:
         )  # fmt: skip
         self.service.loop("timekeeper", self.timekeeper.turn, self.timer_bell, self._timer_pause)
 
+    async def _start_projector(self, work: Work, lease: float) -> None:
+        projector = Projector(
+            self.store, self.store.views, self.codec, self.clock, work.projections,
+            tokens=self.ids.token, lease=lease,
+        )  # fmt: skip
+        await projector.ownership.check()
+        self.projector = projector
+        self.appender.sinks.append(projector.push)
+        self.service.loop("projector", projector.turn, projector.bell, projector.pause)
+
     async def stop(self, *, drain: float, force: asyncio.Event | None = None) -> None:
         """Stop claiming, wait up to ``drain`` seconds for handlers, give back the rest.
 
@@ -176,6 +192,8 @@ class Node:
         self._unwatch()
         if self.worker is not None:
             self.executor.close()
+        if self.projector is not None:
+            await self._quietly(self.projector.leave())
         if self.membership is not None:
             await self._quietly(self.membership.leave())
 
@@ -188,10 +206,21 @@ class Node:
         if any(ready or leased for ready, leased in (await self.store.counts()).values()):
             return False
         head = await self.store.head()
-        if self.dispatcher is None or self.dispatcher.caught_up(head):
-            return True
-        self.dispatcher.bell.ring()  # What was recorded with its decisions did not wake it.
-        return False
+        if self.dispatcher is not None and not self.dispatcher.caught_up(head):
+            self.dispatcher.bell.ring()  # What was recorded with its decisions did not wake it.
+            return False
+        return await self._is_projected(head)
+
+    async def _is_projected(self, head: int) -> bool:
+        """Return whether every view that somebody keeps has everything up to ``head``."""
+        if self.projector is not None and not self.projector.caught_up(head):
+            self.projector.bell.ring()
+            return False
+        return all(
+            view.position >= head or view.state != "live" or view.token is None
+            for view in await self.store.views.parts()
+            if self.projector is None or self.projector.reached(view.at.name) is None
+        )
 
     def poke(self) -> None:
         """Have every part look at the store: another process may have appended."""
@@ -206,6 +235,8 @@ class Node:
             self.dispatcher.bell.ring()
         if self.worker is not None:
             self.worker.wake()
+        if self.projector is not None:
+            self.projector.look()
 
     def tail(self, position: int) -> Tail:
         """Return a reader that is fed from here; ``drop_tail`` it afterwards."""
@@ -261,6 +292,8 @@ class Node:
             self.dispatcher.leading = False  # It leads anew: from the cursor, with nothing folded.
         if self.preparation is not None:
             self.preparation.forget()
+        if self.projector is not None:
+            self.projector.forget()
         if self.membership is not None:
             self.membership.lost = True
         if self.worker is not None:

@@ -40,7 +40,7 @@ class Tail:
         position: int,
         topics: Collection[str] | None = None,
     ) -> None:
-        self._log, self._codec, self._topics = log, codec, topics
+        self._log, self._codec, self.topics = log, codec, topics
         self.position = position
         self.stale = True
         """Somebody else may have appended: the store is worth a look."""
@@ -95,10 +95,10 @@ class Tail:
         rows = [row for row in rows if row.position > self.position]
         self.position = rows[-1].position
         self.split = rows[-1].stream if is_full else 0
-        topics = self._topics
+        topics = self.topics
         return [decode(self._codec, row) for row in rows if topics is None or row.topic in topics]
 
     def _wanted(self, page: list[Recorded]) -> list[Recorded]:
-        if self._topics is None:
+        if self.topics is None:
             return page
-        return [recorded for recorded in page if recorded.event.TOPIC in self._topics]
+        return [recorded for recorded in page if recorded.event.TOPIC in self.topics]

@@ -1,0 +1,181 @@
+"""``rf.projections`` and ``rf.view``: how far read models are, and reading them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from runfold.client.session import Session
+from runfold.client.view import ViewRows
+from runfold.errors import InvalidDefinition, InvalidInput, RunfoldError, ViewNotReady
+from runfold.ports_views import View, Views, ViewTable
+from runfold.projections.metric import Metric
+from runfold.projections.projection import Projection
+from runfold.runtime.keeper import table_of
+from runfold.runtime.view_build import Report, Verified, ViewBuild
+from runfold.settings import seconds
+
+Row = TypeVar("Row")
+WAIT_MIN, WAIT_MAX = 0.002, 0.05
+"""Seconds between two looks at how far a view is that another process keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionStatus:
+    """One build of a projection."""
+
+    name: str
+    version: int
+    build: int
+    state: str
+    """``live``, ``building``, ``old``, or ``stopped``: a handler failed on an event."""
+    position: int
+    """The last event that its rows contain."""
+    lag: int
+    """How many events of the log come after it."""
+    error: dict[str, Any] | None
+    """Why it stopped: ``position``, ``type`` and ``error``."""
+
+
+class Projections:
+    """The read models of a log."""
+
+    def __init__(self, session: Session, declared: Iterable[Any]) -> None:
+        self._session = session
+        self._declared: dict[str, Projection[Any]] = {}
+        for one in declared:
+            self._add(one)
+
+    def view(self, projection: Any) -> ViewRows[Any]:
+        """Return the rows of a projection: the object, or its name."""
+        return ViewRows(self, self._find(projection))
+
+    async def status(self) -> list[ProjectionStatus]:
+        """Return one line for each build of each projection, with its lag behind the log."""
+        node = self._session.node
+        parts, head = await node.store.views.parts(), await node.store.head()
+        return [_status(view, head) for view in parts]
+
+    async def wait(self, name: Any, position: int) -> None:
+        """Return when the live view of ``name`` has the event at ``position``.
+
+        Raises ``InvalidInput`` for a position beyond the end of the log, ``ViewNotReady`` when
+        the projection has stopped before it.
+        """
+        wanted = self._find(name).name
+        node, pause = self._session.node, WAIT_MIN
+        if position > await node.store.head():
+            raise InvalidInput(f"position {position} is beyond the end of the log")
+        while True:
+            kept = None if node.projector is None else node.projector.reached(wanted)
+            if kept is not None and kept >= position:
+                return
+            if kept is None or pause > WAIT_MIN:
+                view = await self._live(wanted)
+                if view is not None and view.position >= position:
+                    return
+                if view is not None and view.error is not None:
+                    raise ViewNotReady(
+                        f"projection {wanted!r} has stopped at {view.position}, before position "
+                        f"{position}: {view.error}; mend it and resume it, or raise its version"
+                    )
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, WAIT_MAX)
+
+    async def resume(self, name: Any) -> bool:
+        """Let a projection that has stopped go on with the same event; False when it had not."""
+        node, wanted = self._session.node, self._find(name).name
+        resumed = await node.store.views.resume(wanted)
+        if node.projector is not None:
+            node.projector.look_again()
+        return bool(resumed)
+
+    async def rebuild(self, name: Any, *, progress: Report | None = None) -> None:
+        """Fold a projection anew, beside the live view, and put the new rows in its place.
+
+        Readers see the old rows until then; the old table is kept. One that was interrupted is
+        taken up where it stood. ``progress`` is called after each page. Raises
+        ``ViewNotReady`` while another process builds it.
+        """
+        await self._build(name, progress).rebuild()
+
+    async def verify(self, name: Any, *, progress: Report | None = None) -> Verified:
+        """Return whether the live rows are what folding the log anew gives, at one position."""
+        return await self._build(name, progress).verify()
+
+    def _build(self, name: Any, progress: Report | None) -> ViewBuild:
+        node = self._session.node
+        return ViewBuild(
+            node.store, node.store.views, node.codec, node.clock, self._find(name),
+            token=node.ids.token(), lease=seconds(node.settings.lease), report=progress,
+        )  # fmt: skip
+
+    async def table(self, projection: Projection[Any]) -> ViewTable:
+        """Return the table that is read for a projection; raise ``ViewNotReady`` without one."""
+        views = await self.store.parts()
+        of_name = [view for view in views if view.at.name == projection.name]
+        fits = [view for view in of_name if view.shape == projection.shape]
+        # The live one; while another version with other columns is live, the one of this version.
+        ranked = sorted(
+            (view for view in fits if view.state != "building"),
+            key=lambda view: (view.state == "live", view.at.version == projection.version),
+        )
+        if not ranked:
+            building = next((view for view in of_name if view.state == "building"), None)
+            how_far = f"; it is at position {building.position}" if building else ""
+            raise ViewNotReady(
+                f"projection {projection.name!r} version {projection.version} is not built yet"
+                f"{how_far}: serve the role `projector` with it and try again"
+            )
+        table = table_of(projection, ranked[-1].at.build)
+        return table._replace(version=ranked[-1].at.version)
+
+    def seal(self) -> list[Projection[Any]]:
+        """Take no more handlers; return everything that is to be kept."""
+        for projection in self._declared.values():
+            projection.seal()
+        return list(self._declared.values())
+
+    @property
+    def store(self) -> Views:
+        """The views of the log."""
+        return self._session.node.store.views
+
+    async def _live(self, name: str) -> View | None:
+        views = await self.store.parts()
+        return next((one for one in views if one.at.name == name and one.state == "live"), None)
+
+    def _add(self, one: Any) -> None:
+        projection = one.projection if isinstance(one, Metric) else one
+        if not isinstance(projection, Projection):
+            raise InvalidDefinition(f"projections has {one!r}, expected a Projection or a Metric")
+        if self._declared.setdefault(projection.name, projection) is not projection:
+            raise InvalidDefinition(
+                f"two projections are called {projection.name!r}; rename one of them"
+            )
+
+    def _find(self, wanted: Any) -> Projection[Any]:
+        projection: Any = wanted.projection if isinstance(wanted, Metric) else wanted
+        found = self._declared.get(str(getattr(projection, "name", projection)))
+        if found is None or (isinstance(projection, Projection) and found is not projection):
+            known = ", ".join(sorted(self._declared))
+            raise RunfoldError(
+                f"there is no projection {wanted!r} here; pass it in Runfold(projections=[...]). "
+                f"Known: {known}"
+            )
+        return found
+
+
+def _status(view: View, head: int) -> ProjectionStatus:
+    return ProjectionStatus(
+        view.at.name,
+        view.at.version,
+        view.at.build,
+        view.state if view.error is None else "stopped",
+        view.position,
+        max(0, head - view.position),
+        None if view.error is None else json.loads(view.error),
+    )

@@ -1,0 +1,107 @@
+"""One part of one projection in the hands of this process: its rows in memory, its place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from runfold.ports_views import View, ViewColumn, Views, ViewTable, ViewWrite
+from runfold.projections.fold import Poison, fold
+from runfold.projections.logged import Logged
+from runfold.projections.projection import Projection
+
+SLICE = 250
+"""How many events are folded before other tasks have their turn."""
+
+
+def table_of(projection: Projection[Any], build: int) -> ViewTable:
+    """Return the table of a build of ``projection``."""
+    columns = tuple(
+        ViewColumn(one.name, one.kind.value, one.null) for one in projection.rows.columns
+    )
+    return ViewTable(
+        projection.name, projection.version, build, columns, projection.key,
+        projection.indexes, projection.shape,
+    )  # fmt: skip
+
+
+class Keeper:
+    """Folds pages into rows; what it has folded is written by ``write`` and ``wrote``."""
+
+    def __init__(self, projection: Projection[Any], view: View, views: Views) -> None:
+        self.projection, self.view, self._views = projection, view, views
+        self.table = table_of(projection, view.at.build)
+        self.saved = self.reached = view.position
+        """The positions that are in the table, and in memory."""
+        self.saved_at = 0.0
+        """When the position was last written, by the clock of this process."""
+        self.sheet = projection.sheet(whole=view.position == 0)
+        self._is_writing = False
+        self.poison: str | None = None
+        """Why it cannot go on: JSON."""
+
+    @property
+    def pending(self) -> int:
+        """How many rows are to be written."""
+        return self.sheet.pending
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the table has all rows of what was reached."""
+        return not (self.sheet.pending or self._is_writing)
+
+    async def fold(self, page: Sequence[Logged[Any]], upto: int) -> None:
+        """Fold the events of ``page`` that come next; after it everything up to ``upto``."""
+        if self.poison is not None or upto <= self.reached:
+            return
+        wanted = self._wanted(page)
+        try:
+            for start in range(0, len(wanted), SLICE):
+                await self._fold(wanted[start : start + SLICE])
+                await asyncio.sleep(0)
+        except Poison as error:
+            self.reached = error.position - 1
+            self.refuse(error.position, error.type, error.error)
+            return
+        self.reached = upto
+
+    def refuse(self, position: int, topic: str, error: Exception) -> None:
+        """Note that the event at ``position`` cannot be folded."""
+        said = f"{error.__class__.__name__}: {error}"
+        self.poison = json.dumps({"position": position, "type": topic, "error": said})
+
+    def write(self) -> ViewWrite:
+        """Return what is not in the table yet; from now on it counts as cached."""
+        self._is_writing = True
+        put: list[Any] = []
+        delete: list[Any] = []
+        for key, values in self.sheet.take().items():
+            if values is None:
+                delete.append(key)
+            else:
+                put.append(values)
+        return ViewWrite(self.table, self.view.at.part, self.saved, self.reached, put, delete)
+
+    def wrote(self, write: ViewWrite, now: float) -> None:
+        """Take note that ``write`` is in the table."""
+        self.saved, self.saved_at, self._is_writing = write.upto, now, False
+
+    async def _fold(self, page: Sequence[Logged[Any]]) -> None:
+        place = 0
+        while (place := fold(self.projection, self.sheet, page, place)) < len(page):
+            keys = list(self.sheet.missing)
+            found = await self._views.get(self.table, keys)
+            self.sheet.learn({key: found.get(key) for key in keys})
+
+    def _wanted(self, page: Sequence[Logged[Any]]) -> list[Logged[Any]]:
+        topics, after = self.projection.handlers, self.reached
+        part, parts = self.view.at.part, self.view.parts
+        return [
+            logged
+            for logged in page
+            if logged.event.TOPIC in topics
+            and logged.recorded.position > after
+            and (parts == 1 or logged.recorded.stream % parts == part)
+        ]

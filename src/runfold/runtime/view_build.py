@@ -1,0 +1,226 @@
+"""Building a view from the first event: beside the live one, in its place at the end.
+
+Reading the next page, folding this one and writing the one before go on at the same time.
+Whoever is killed while building leaves a build that is taken up again where it stood, as
+soon as its lease is over. Nothing here has an effect outside of the table that is built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runfold.errors import ViewNotReady
+from runfold.flow.events import FlowStart
+from runfold.ports import Clock, Codec, EventLog, Stored
+from runfold.ports_views import View, ViewPart, Views, ViewSum, ViewTable, ViewWrite
+from runfold.projections.projection import Projection
+from runfold.runtime.keeper import Keeper, table_of
+from runfold.runtime.naming import Naming
+from runfold.runtime.ownership import tidy
+from runfold.runtime.tail import decode
+
+PAGE = 5000
+"""How many events are read at once."""
+SWITCH_TRIES = 100
+"""How often a build that has caught up tries to be as far as the live one."""
+
+_log = logging.getLogger("runfold.views")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far a build is."""
+
+    name: str
+    position: int
+    head: int
+    """The end of the log."""
+    rate: float
+    """Events a second, since this process began."""
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a comparison of the live rows with rows folded anew has shown."""
+
+    name: str
+    position: int
+    """Both are as of this event."""
+    is_equal: bool
+    rows: int
+    """How many rows are live."""
+    rebuilt_rows: int
+
+
+Report = Callable[[BuildProgress], None]
+
+
+class ViewBuild:
+    """Builds one projection; one process does it at a time."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        views: Views,
+        codec: Codec,
+        clock: Clock,
+        projection: Projection[Any],
+        *,
+        token: int,
+        lease: float,
+        report: Report | None = None,
+    ) -> None:
+        self._log, self._views, self._codec, self._clock = log, views, codec, clock
+        self._projection, self._token, self._lease = projection, token, lease
+        self._naming, self._report = Naming(log), report
+        self._topics = projection.topics | {FlowStart.TOPIC}
+        self._renewed_at = 0.0
+
+    async def rebuild(self) -> ViewTable:
+        """Build beside the live view, take its place, and return the new table.
+
+        Raises ``ViewNotReady`` when another process is building it, or when a handler fails.
+        """
+        table = await self._table()
+        try:
+            keeper = await self._own(table)
+            await self._fold(keeper, await self._log.head())
+            await self._views.index(table)
+            for _ in range(SWITCH_TRIES):
+                await self._fold(keeper, await self._log.head())
+                if await self._views.switch(table):
+                    await tidy(self._views, self._projection)
+                    return table
+            raise ViewNotReady(
+                f"the build of {table.name!r} does not catch up with the live view; it is kept "
+                "and goes on when rebuilt again, at a quieter time"
+            )
+        finally:
+            await self._views.disown(self._token)
+
+    async def verify(self) -> Verified:
+        """Fold everything anew up to where the live view is, and compare; keep nothing of it."""
+        live = await self._live()
+        live_table = table_of(self._projection, live.at.build)
+        table = await self._create(await self._views.parts(), state="checking")
+        try:
+            keeper = await self._own(table)
+            # Nearly there first: the sum of the live rows is of the moment when it is taken.
+            await self._fold(keeper, live.position)
+            known = await self._views.checksum(live_table)
+            await self._fold(keeper, known.position)
+            again = await self._views.checksum(table)
+            return _compared(self._projection.name, known, again)
+        finally:
+            await self._views.drop(table)
+
+    async def _live(self) -> View:
+        for view in await self._views.parts():
+            is_ours = view.at[:2] == (self._projection.name, self._projection.version)
+            if is_ours and view.state == "live" and view.shape == self._projection.shape:
+                return view
+        raise ViewNotReady(
+            f"version {self._projection.version} of {self._projection.name!r} is not live here"
+        )
+
+    async def _table(self) -> ViewTable:
+        """Return the build to go on with, a new one if none was left behind."""
+        parts = await self._views.parts()
+        for view in parts:
+            is_ours = view.at[:2] == (self._projection.name, self._projection.version)
+            is_left = view.state == "building" and view.shape == self._projection.shape
+            if is_ours and is_left and not view.is_foreign:
+                if view.error is not None:
+                    await self._views.resume(self._projection.name)
+                return table_of(self._projection, view.at.build)
+        return await self._create(parts)
+
+    async def _create(self, parts: Sequence[View], *, state: str = "building") -> ViewTable:
+        mine = (self._projection.name, self._projection.version)
+        last = max((view.at.build for view in parts if view.at[:2] == mine), default=0)
+        table = table_of(self._projection, last + 1)
+        await self._views.create(table, state=state)
+        return table
+
+    async def _own(self, table: ViewTable) -> Keeper:
+        view = await self._renew(ViewPart(*table[:3]))
+        if view is None:
+            raise ViewNotReady(
+                f"{table.name!r} is being built by another process; look at "
+                "rf.projections.status(), and try again when it is done"
+            )
+        return Keeper(self._projection, view, self._views)
+
+    async def _renew(self, at: ViewPart) -> View | None:
+        self._renewed_at = self._clock.monotonic()
+        held = await self._views.own(self._token, [at], self._lease, now=self._clock.now())
+        return next((view for view in held if view.at == at), None)
+
+    async def _fold(self, keeper: Keeper, upto: int) -> None:
+        """Fold everything up to ``upto`` into the table."""
+        began, first = self._clock.monotonic(), keeper.reached
+        rows = await self._log.read(after=keeper.reached, limit=PAGE, upto=upto)
+        write: ViewWrite | None = None
+        while rows or write is not None:
+            last = rows[-1].position if rows else keeper.reached
+            following, _, _ = await asyncio.gather(
+                self._log.read(after=last, limit=PAGE, upto=upto) if rows else _nothing(),
+                self._page(keeper, rows),
+                self._apply(keeper, write),
+            )
+            write = self._next_write(keeper) if rows else None
+            rows = following
+            await self._keep(keeper)
+            self._tell(keeper, began, first, upto)
+
+    async def _page(self, keeper: Keeper, rows: Sequence[Stored]) -> None:
+        if not rows:
+            return
+        page = [decode(self._codec, row) for row in rows if row.topic in self._topics]
+        await keeper.fold(await self._naming.logged(page), rows[-1].position)
+        if keeper.poison is not None:
+            raise ViewNotReady(
+                f"projection {keeper.projection.name!r} cannot be built: {keeper.poison}"
+            )
+
+    @staticmethod
+    def _next_write(keeper: Keeper) -> ViewWrite:
+        write = keeper.write()
+        keeper.saved = write.upto  # The next write begins where this one, on its way, ends.
+        return write
+
+    async def _apply(self, keeper: Keeper, write: ViewWrite | None) -> None:
+        if write is None:
+            return
+        if not (await self._views.apply(self._token, [write]))[0]:
+            raise ViewNotReady(
+                f"the build of {keeper.view.at.name!r} was taken over by another process"
+            )
+
+    async def _keep(self, keeper: Keeper) -> None:
+        if self._clock.monotonic() > self._renewed_at + self._lease / 3:
+            await self._renew(keeper.view.at)
+
+    def _tell(self, keeper: Keeper, began: float, first: int, head: int) -> None:
+        if self._report is not None:
+            spent = max(self._clock.monotonic() - began, 1e-6)
+            rate = (keeper.reached - first) / spent
+            left = (head - keeper.reached) / rate if rate else 0.0
+            name = self._projection.name
+            self._report(BuildProgress(name, keeper.reached, head, rate, left))
+
+
+async def _nothing() -> list[Stored]:
+    return []
+
+
+def _compared(name: str, live: ViewSum, again: ViewSum) -> Verified:
+    is_equal = live == again
+    if not is_equal:
+        _log.error("view %r differs from its log at %d: %s, %s", name, live.position, live, again)
+    return Verified(name, live.position, is_equal, live.rows, again.rows)
