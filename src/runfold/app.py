@@ -85,12 +85,12 @@ class Runfold(Starting, Importing, Watching):
         self._force: asyncio.Event | None = None
         self.flows = Flows(self._session)
         """What was served here."""
-        self.runs = Runs(self._session)
-        """Listings of runs."""
         self.log = Log(self._session)
         """The log as a whole: verify, rebuild."""
         self.projections = Projections(self._session, [*BUILT_IN, *projections])
         """How far read models are."""
+        self.runs = Runs(self._session, self.projections)
+        """Listings of runs."""
         self.sync = SyncRunfold(self)
         """The same, with blocking calls."""
 
