@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from runfold.define.failure import Failure as Failure
     from runfold.define.flow import Flow as Flow
     from runfold.define.job import Job as Job
+    from runfold.define.limits import Concurrency as Concurrency
+    from runfold.define.limits import MinDelay as MinDelay
+    from runfold.define.limits import RateLimit as RateLimit
     from runfold.define.options import Retry as Retry
     from runfold.define.queue import Queue as Queue
     from runfold.define.subscriptions import after as after
@@ -62,6 +65,7 @@ _HOMES = {
     "runfold.define.failure": "Failure",
     "runfold.define.flow": "Flow",
     "runfold.define.job": "Job",
+    "runfold.define.limits": "Concurrency MinDelay RateLimit",
     "runfold.define.options": "Retry",
     "runfold.define.queue": "Queue",
     "runfold.define.subscriptions": "after all_of any_of collect failed",

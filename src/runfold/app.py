@@ -74,7 +74,8 @@ class Runfold(Starting, Importing, Watching):
             if isinstance(url, str)
             else url.attach(namespace)
         )
-        self._catalog = Catalog(flows, queues, discover)
+        said: Any = (self.settings.retry, self.settings.timeout)
+        self._catalog = Catalog(flows, queues, discover, retry=said[0], timeout=said[1])
         self._session = Session(self._catalog, namespace)
         self._lifespan = lifespan
         self._codec: Codec = codec or JsonCodec()
@@ -85,12 +86,12 @@ class Runfold(Starting, Importing, Watching):
         self._force: asyncio.Event | None = None
         self.flows = Flows(self._session)
         """What was served here."""
-        self.runs = Runs(self._session)
-        """Listings of runs."""
         self.log = Log(self._session)
         """The log as a whole: verify, rebuild."""
         self.projections = Projections(self._session, [*BUILT_IN, *projections])
         """How far read models are."""
+        self.runs = Runs(self._session, self.projections)
+        """Listings of runs."""
         self.sync = SyncRunfold(self)
         """The same, with blocking calls."""
 
@@ -183,7 +184,9 @@ class Runfold(Starting, Importing, Watching):
                 stack.push_async_callback(self._stop, node)
             if roles:
                 for definition in self._catalog.definitions():
-                    await node.definitions.define(definition, node.appender)
+                    await node.define(definition)
+                for queue, limits in self._catalog.queue_limits().items():
+                    await node.queues.define(queue, limits)
                 handlers = self._catalog.handlers()
                 await node.serve(
                     roles, Work(handlers=handlers, slots=slots, deps=deps, projections=projections)

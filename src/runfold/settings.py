@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from typing import Protocol
 
 from runfold.errors import InvalidSettings
 
@@ -18,6 +19,12 @@ SPAN_MAX = 100 * 366 * 86_400.0
 def seconds(span: Span) -> float:
     """Return ``span`` in seconds."""
     return span.total_seconds() if isinstance(span, timedelta) else float(span)
+
+
+class SaysRetry(Protocol):
+    """What ``Retry`` is to those who do not know it."""
+
+    max_attempts: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +58,14 @@ class Settings:
 
     slots: int = 10
     """How many handlers of one queue one process runs at once."""
+
+    retry: int | SaysRetry = 3
+    """How often a step or job is executed that says nothing itself, and whose queue neither does:
+    a number of executions in total, at least 1, or a ``Retry``."""
+
+    timeout: Span | None = None
+    """How long one attempt of a step or job may take that says nothing itself, and whose queue
+    neither does. None: as long as it likes."""
 
     threads: int = 32
     """How many sync handlers one process runs at once, over all queues."""
@@ -110,10 +125,22 @@ class Settings:
             number = getattr(self, name)
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
                 raise InvalidSettings(f"{name} is {number!r}, expected at least {least}")
+        if self.timeout is not None and not _is_span(self.timeout):
+            raise InvalidSettings(
+                f"timeout is {self.timeout!r}, expected more than 0 seconds, or None"
+            )
+        attempts = getattr(self.retry, "max_attempts", self.retry)
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise InvalidSettings(f"retry is {self.retry!r}, expected at least 1, or a Retry()")
         if self.synchronous not in ("FULL", "NORMAL"):
             raise InvalidSettings(
                 f"synchronous is {self.synchronous!r}, expected 'FULL' or 'NORMAL'"
             )
+
+
+def _is_span(span: object) -> bool:
+    is_number = isinstance(span, int | float) and not isinstance(span, bool)
+    return is_number and 0 < span <= SPAN_MAX  # type: ignore[operator]
 
 
 _Fits = Callable[[float], bool]

@@ -132,17 +132,18 @@ def run_state(run: Run, now: datetime | None) -> RunState:
     definition, entry = run.definition, run.definition.entry
     policy = run.retry or {}
     standalone = definition.name == f"{entry.queue}/{entry.name}"
+    due_at = run.due_at or _after(run.created_at, run.delay or 0.0)
     return RunState(
         id=run.id,
         name=run.flow,
         status=run.status,
         input=run.input,
         result=run.result,
-        error=_error(run.error) if run.outcome != "cancelled" else None,
+        error=error_state(run.error) if run.outcome != "cancelled" else None,
         steps=[
             StepState(
                 one.step, one.number, one.status, one.attempt,
-                job_id(run.id, one.step, one.number, standalone=standalone), _error(one.error),
+                job_id(run.id, one.step, one.number, standalone=standalone), error_state(one.error),
                 one.started_at, one.ended_at,
             )
             for one in run.steps
@@ -160,7 +161,7 @@ def run_state(run: Run, now: datetime | None) -> RunState:
         started_at=run.started_at,
         finished_at=run.finished_at,
         due_at=run.due_at or _after(run.created_at, run.delay),
-        deadline=_deadline(run, definition.deadline),
+        deadline=deadline_of(run.deadline, definition.deadline, due_at),
         version=run.version,
         position=run.position,
     )  # fmt: skip
@@ -183,7 +184,8 @@ def _last_attempt(run: Run) -> int:
     return run.steps[-1].attempt if run.steps else 1
 
 
-def _error(error: Any) -> ErrorState | None:
+def error_state(error: Any) -> ErrorState | None:
+    """Return an ``ErrorInfo`` as a run shows it, None for None."""
     if error is None:
         return None
     return ErrorState(error.type, error.code, error.message, error.stack, error.details)
@@ -193,9 +195,9 @@ def _after(moment: datetime | None, span: float | None) -> datetime | None:
     return None if moment is None or span is None else moment + timedelta(seconds=span)
 
 
-def _deadline(run: Run, of_flow: float | None) -> datetime | None:
-    deadline = run.deadline if run.deadline is not None else of_flow
-    if isinstance(deadline, datetime):
-        return deadline
-    # A span counts from when the run is due, as its duration does.
-    return _after(run.due_at or _after(run.created_at, run.delay or 0.0), deadline)
+def deadline_of(
+    deadline: datetime | float | None, of_flow: float | None, due_at: datetime | None
+) -> datetime | None:
+    """Return the moment of a deadline; a span counts from when the run is due, as its duration."""
+    deadline = deadline if deadline is not None else of_flow
+    return deadline if isinstance(deadline, datetime) else _after(due_at, deadline)

@@ -9,6 +9,8 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from runfold.store.memory import MemoryStore
+from runfold.store.memory_lanes import Queues
+from runfold.store.memory_limits import Limits
 from runfold.store.memory_log import Stream
 from runfold.store.sql.schema import METADATA
 
@@ -35,6 +37,7 @@ class Tables:
         found = {table: self.read(table) for table in COMPARED}
         leased = [row for row in found["jobs"] if row["member"] is not None]
         for row in found["jobs"]:
+            row.pop("place", None)  # The turn that it has among others: a rebuild serves by id.
             row["member"] = row["member"] is not None
         for row in leased:
             row["blocked"] = None
@@ -76,7 +79,7 @@ class MemoryTables(Tables):
                 for number, one in log.streams.items()
                 if one.flow is not None and not one.ended
             ]
-        ready = {number for queue in log.ready.values() for _, number in queue}
+        ready = {key[-1] for queue in log.queues.ready.values() for key in queue}
         works = log.jobs if table == "jobs" else log.timers
         return [
             {
@@ -92,9 +95,10 @@ class MemoryTables(Tables):
 
     def drop(self) -> None:
         log = self._log
-        for derived in (log.jobs, log.timers, log.ready, log.works, log.members, log.cursors,
+        for derived in (log.jobs, log.timers, log.works, log.members, log.cursors,
                         log.ids, log.batches):  # fmt: skip
             derived.clear()
+        log.queues, log.limits = Queues(), Limits()
         log.agenda.clear()
         log.leader = None
         # Where the events of a stream are is an index of the log; what it is called is not.

@@ -80,6 +80,14 @@ def test_a_flow_ends_as_without_faults(name: str, seed: int) -> None:
     check(name, seed)
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("chain", 18), ("chain", 100), ("compensated", 110), ("fan", 10), ("fan", 303)],
+)
+def test_what_was_found_stays_found(name: str, seed: int) -> None:
+    check(name, seed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", MANY_SEEDS)
 @pytest.mark.parametrize("name", FLOWS)

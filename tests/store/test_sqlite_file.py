@@ -238,3 +238,26 @@ def test_synchronous_is_as_the_settings_say(tmp_path: Path) -> None:
         )
 
     assert opened(store, ask()) == 1
+
+
+def test_a_claim_that_gets_nothing_leaves_the_file_as_it_is(store: SqliteStore) -> None:
+    async def run() -> tuple[int, int, int]:
+        scene = Scene(store)
+        await scene.commit(new("a"))
+        other = sqlite3.connect(store.path)
+
+        def version() -> int:
+            return int(other.execute("pragma data_version").fetchone()[0])
+
+        before = version()
+        for _ in range(3):
+            assert not await scene.claim()
+        after_claims = version()
+        await scene.commit(new("b"))
+        after_item = version()
+        other.close()
+        return before, after_claims, after_item
+
+    before, after_claims, after_item = opened(store, run())
+    assert after_claims == before
+    assert after_item != before

@@ -9,10 +9,13 @@ from typing import Any, TypedDict, assert_type
 from models import Note, Prepared, Processed, Raw, Report
 
 from runfold import (
+    Concurrency,
     Context,
     Failure,
     Flow,
+    MinDelay,
     Queue,
+    RateLimit,
     Retry,
     SyncContext,
     Topic,
@@ -210,3 +213,45 @@ async def test_of_jobs(ctx: SyncContext) -> None:
     assert_type(send(Note("x"), ctx), Report)
     assert_type(await fetch(Note("x")), list[int])
     await tick()
+
+
+# Classes as jobs, and limits.
+
+
+class Render:
+    async def execute(self, note: Note, ctx: Context) -> Report:
+        return Report(text=note.text)
+
+
+class Shrink:
+    def __init__(self, quality: int = 80) -> None:
+        self.quality = quality
+
+    def execute(self, note: Note) -> list[int]:
+        return [self.quality]
+
+
+class Sweep:
+    def execute(self) -> int:
+        return 1
+
+
+# mypy leaves a decorated class what it was: there a job of a class gets a name of its own.
+render = mail.job(
+    "render", limits=[Concurrency(2, key="text"), RateLimit(4, timedelta(minutes=1), even=True)]
+)(Render)
+shrink = mail.job("shrink", limits=MinDelay(1))(Shrink)
+sweep = mail.job("sweep")(Sweep)
+
+
+limited = Queue("limited", concurrency=2, limits=[MinDelay(0.5, key="@run")])
+
+
+@bare.step(subscribes="x", limits=Concurrency(1, key="@flow"))
+async def limited_step(data: Any) -> None: ...
+
+
+async def test_of_classes(ctx: Context) -> None:
+    assert_type(await render(Note("x"), ctx), Report)
+    assert_type(shrink(Note("x")), list[int])
+    assert_type(sweep(), int)

@@ -6,7 +6,18 @@ from typing import Any
 
 from models import Note, Opaque, Prepared, Processed, Raw, Report
 
-from runfold import Context, Failure, Flow, Queue, SyncContext, Topic, after, collect, failed
+from runfold import (
+    Concurrency,
+    Context,
+    Failure,
+    Flow,
+    Queue,
+    SyncContext,
+    Topic,
+    after,
+    collect,
+    failed,
+)
 
 prepared = Topic("data.prepared", Prepared)
 nothing = Topic("nothing", None)
@@ -131,3 +142,14 @@ async def call(ctx: Context) -> None:
     text: str = await fetch(Note("x"))  # wrong: the result
     await fetch(Raw(rows=[]))  # wrong: the input
     print(text)
+
+
+class BlockingClass:
+    async def execute(self, data: Note, ctx: SyncContext) -> None: ...
+
+
+mail.job()(BlockingClass)  # wrong: execute of an async def takes Context
+
+
+Queue("x", limits=[5])  # wrong: a limit is an object
+Concurrency("2")  # wrong: max is an int

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from runfold.define.discover import discover
+from runfold.define.fitting import Surroundings, fit, limits_by_queue
 from runfold.define.flow import Flow
 from runfold.define.handler import Handler
+from runfold.define.options import Retry, retry_of
 from runfold.define.queue import Queue
 from runfold.define.target import Sealed, Target
 from runfold.define.values import ANY, Value
 from runfold.errors import InvalidDefinition, InvalidInput, InvalidSettings, UnknownTarget
-from runfold.flow.definition import COMPENSATION_SUFFIX, FlowDefinition
+from runfold.flow.definition import COMPENSATION_SUFFIX, FlowDefinition, LimitDefinition
 from runfold.runtime.node import Node
 
 T = TypeVar("T")
@@ -63,11 +65,17 @@ class Catalog:
         flows: Iterable[Flow[Any, Any]],
         queues: Iterable[Queue],
         discovered: Iterable[str | os.PathLike[str]],
+        *,
+        retry: Retry | int = 3,
+        timeout: float | None = None,
     ) -> None:
+        self._around = Surroundings(retry=retry_of(retry), timeout=timeout)
         self._flows = _only(Flow, "flows", flows)
         self._queues = _only(Queue, "queues", queues)
         self._discover = [Path(one) if isinstance(one, os.PathLike) else one for one in discovered]
         self._sealed: dict[str, Sealed] | None = None
+        self._elsewhere: dict[str, tuple[Sealed, Sealed]] = {}
+        """By name, of targets that were started and are none of these: as sealed, as fitted."""
         self._recorded: set[str] = set()
 
     def seal(self) -> None:
@@ -79,15 +87,17 @@ class Catalog:
             found_flows, found_queues = discover(self._discover)
             flows += [flow for flow in found_flows if flow not in flows]
             queues += [queue for queue in found_queues if queue not in queues]
+        found = [flow.seal() for flow in flows] + [job for q in queues for job in q.seal()]
+        around = replace(self._around, limits=limits_by_queue(queues, found))
         sealed: dict[str, Sealed] = {}
-        for one in [flow.seal() for flow in flows] + [job for q in queues for job in q.seal()]:
+        for one in found:
             if one.name in sealed:
                 raise InvalidDefinition(
                     f"two flows or jobs are called {one.name!r}; names are unique in a Runfold: "
                     "rename one of them"
                 )
-            sealed[one.name] = one
-        self._sealed = sealed
+            sealed[one.name] = fit(one, around)
+        self._around, self._sealed, self._queues = around, sealed, queues
 
     def require_steps(self) -> None:
         """Raise ``InvalidDefinition`` for a flow whose handlers nobody has imported."""
@@ -101,6 +111,16 @@ class Catalog:
     def definitions(self) -> list[FlowDefinition]:
         """Return the definitions that this process serves."""
         return [one.definition for one in self._all() if one.definition is not None]
+
+    def queue_limits(self) -> dict[str, tuple[LimitDefinition, ...]]:
+        """Return the limits of every queue that the code here defines, by name.
+
+        One without limits is there too: whoever served it before may have said some.
+        """
+        self.seal()
+        given = (options.queue for one in self._all() for options in one.options.values())
+        queues = [queue for queue in (*self._queues, *given) if isinstance(queue, Queue)]
+        return dict.fromkeys((queue.name for queue in queues), ()) | dict(self._around.limits)
 
     def handlers(self) -> dict[tuple[str, str], Handler]:
         """Return the handlers by flow and step, also under what a step was called formerly."""
@@ -188,9 +208,16 @@ class Catalog:
         return self._by_name().get(name)
 
     def _find(self, target: Any) -> Sealed | None:
-        if isinstance(target, Target):
-            return target.seal()
-        return self._by_name().get(self.name_of(target))
+        if not isinstance(target, Target):
+            return self._by_name().get(self.name_of(target))
+        sealed = target.seal()
+        known = self._elsewhere.get(sealed.name)
+        if known is None or known[0] is not sealed:
+            self._by_name()
+            limits = limits_by_queue((), [sealed]) | dict(self._around.limits)
+            known = (sealed, fit(sealed, replace(self._around, limits=limits)))
+            self._elsewhere[sealed.name] = known
+        return known[1]
 
     def _all(self) -> Iterable[Sealed]:
         return self._by_name().values()

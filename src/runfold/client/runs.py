@@ -11,6 +11,7 @@ from typing import Any
 from runfold.client.capsule import Capsule
 from runfold.client.filters import refused
 from runfold.client.finder import Finder
+from runfold.client.projections import Projections
 from runfold.client.replaying import Replayed, ReplayReport, replayed
 from runfold.client.run_query import (
     ORDERS,
@@ -19,6 +20,7 @@ from runfold.client.run_query import (
     checked_limit,
     run_query,
 )
+from runfold.client.run_rows import RunRows
 from runfold.client.session import Session
 from runfold.flow.events import FlowCancelRequested
 from runfold.flow.work import ACCEPTING, Gate
@@ -40,8 +42,9 @@ class Page:
 class Runs:
     """``rf.runs``."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, projections: Projections) -> None:
         self._session, self._finder = session, Finder(session)
+        self._rows = RunRows(session, projections, self._finder)
 
     async def list(
         self,
@@ -69,7 +72,7 @@ class Runs:
         query = self._query(of, status, tags, queue, since, until)
         most, items = checked_limit(limit), list[RunState]()
         last = before = checked_cursor(cursor)
-        async for stream, state in self._finder.states(query, before=before):
+        async for stream, state in self._rows.states(query, before=before):
             if len(items) == most:
                 return Page(items, str(last))
             items.append(replace(state, steps=[], data={}))
@@ -87,7 +90,7 @@ class Runs:
         until: datetime | None = None,
     ) -> int:
         """Return how many runs ``list`` would find."""
-        return await self._finder.count(self._query(of, status, tags, queue, since, until))
+        return await self._rows.count(self._query(of, status, tags, queue, since, until))
 
     async def cancel(
         self, of: Any = None, *, tags: Sequence[str], reason: str | None = None

@@ -90,6 +90,8 @@ class Watching:
         node.poke()
         while True:
             seen, commits = node.bell.count, node.appender.counters.commits
-            if await node.idle() and commits == node.appender.counters.commits:
+            # A claim that began meanwhile is on its way now, or was committed.
+            is_idle = await node.idle() and node.appender.idle
+            if is_idle and commits == node.appender.counters.commits:
                 return
             await node.bell.wait(seen, 0.02)

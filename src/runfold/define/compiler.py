@@ -9,6 +9,7 @@ from runfold.define.checks import faults_of
 from runfold.define.declared import Declared
 from runfold.define.faults import Faults
 from runfold.define.handler import Handler
+from runfold.define.options import Retry
 from runfold.define.reading import ReadStep, handler_of, read_step
 from runfold.define.resolving import subscription_of
 from runfold.define.target import Sealed
@@ -54,6 +55,7 @@ def compile_flow(flow: Flow[Any, Any]) -> Sealed:
         handlers=dict(_handlers(flow, steps)),
         input=_input_of(flow.input, steps),
         result=value_of(flow.result),
+        options={step.name: step.declared.options for step in steps},
     )
 
 
@@ -72,6 +74,7 @@ def compile_job(name: str, declared: Declared) -> Sealed:
         handlers={declared.name: handler},
         input=handler.input,
         result=handler.result,
+        options={declared.name: declared.options},
     )
 
 
@@ -94,11 +97,12 @@ def _definitions(steps: list[ReadStep], faults: Faults) -> Iterator[StepDefiniti
                 emits=tuple(topic_name(topic) for topic in one.emits),
                 returns=one.returns,
                 compensated=one.compensate is not None,
-                queue=options.queue,
+                queue=options.queue.name,
                 priority=options.priority,
-                retry=options.retry.policy,
+                retry=(options.retry or Retry()).policy,
                 timeout=options.timeout,
                 formerly=one.formerly,
+                limits=options.limits,
             )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runfold.define.limits import limits_of
 from runfold.define.options import (
     Options,
     QueueDefaults,
@@ -47,12 +48,14 @@ def checked_options(options: Options) -> StepOptions:
     queue = options.get("queue", "default")
     defaults = queue if isinstance(queue, QueueDefaults) else QueueDefaults(queue)
     timeout = span_of(options.get("timeout"), "timeout")
+    retry = options.get("retry")
     return StepOptions(
-        queue=defaults.name,
+        queue=defaults,
         priority=priority_of(options.get("priority")),
-        retry=retry_of(options.get("retry"), defaults.retry),
+        retry=defaults.retry if retry is None else retry_of(retry),
         timeout=defaults.timeout if timeout is None else timeout,
         process=bool(options.get("process", False)),
+        limits=limits_of(options.get("limits", ())),
     )
 
 

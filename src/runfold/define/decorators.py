@@ -12,6 +12,14 @@ from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 from runfold.define.context import Context, SyncContext
 from runfold.define.job import Job
+from runfold.define.job_classes import (
+    AsyncExecute,
+    AsyncExecuteBare,
+    AsyncExecuteInput,
+    Execute,
+    ExecuteBare,
+    ExecuteInput,
+)
 from runfold.define.storable import Storable
 
 T = TypeVar("T")
@@ -78,8 +86,21 @@ class Returning(Protocol[I, O]):
 
 
 class MakesJob(Protocol):
-    """Takes a handler of any input and result, and makes it a job."""
+    """Takes a handler of any input and result, or a class of one, and makes it a job."""
 
+    # Classes first: one without arguments would pass as a function that makes its object.
+    @overload
+    def __call__(self, cls: type[AsyncExecute[I, R]], /) -> Job[I, R, [I, Context], Later[R]]: ...
+    @overload
+    def __call__(self, cls: type[AsyncExecuteInput[I, R]], /) -> Job[I, R, [I], Later[R]]: ...
+    @overload
+    def __call__(self, cls: type[AsyncExecuteBare[R]], /) -> Job[None, R, [], Later[R]]: ...
+    @overload
+    def __call__(self, cls: type[Execute[I, R]], /) -> Job[I, R, [I, SyncContext], R]: ...
+    @overload
+    def __call__(self, cls: type[ExecuteInput[I, R]], /) -> Job[I, R, [I], R]: ...
+    @overload
+    def __call__(self, cls: type[ExecuteBare[R]], /) -> Job[None, R, [], R]: ...
     @overload
     def __call__(
         self, fn: Callable[[I, Context], Later[R]], /

@@ -23,7 +23,7 @@ class Job(Target[In, Out], Generic[In, Out, P, R]):
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.declared = declared
-        self.name = f"{declared.options.queue}/{declared.name}"
+        self.name = f"{declared.options.queue.name}/{declared.name}"
         self._sealed: Sealed | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypedDict
 
+from runfold.define.limits import AnyLimit
 from runfold.errors import InvalidDefinition
-from runfold.flow.definition import RetryPolicy
+from runfold.flow.definition import LimitDefinition, RetryPolicy
 from runfold.settings import Span, seconds
 
 PRIORITY_MIN = 1
@@ -86,12 +87,23 @@ class QueueDefaults:
     """A queue as steps refer to it: its name, and what holds where they say nothing."""
 
     def __init__(
-        self, name: str, *, retry: Retry | None = None, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        limits: tuple[LimitDefinition, ...] = (),
     ) -> None:
         check_name(name, "queue")
+        if limits and set("=#") & set(name):
+            raise InvalidDefinition(
+                f"queue {name!r} has limits, and '=' or '#' in its name; rename it"
+            )
         self.name = name
         self.retry = retry
         self.timeout = timeout
+        self.limits = limits
+        """What admits its jobs, whatever step or flow they are of."""
 
 
 class Options(TypedDict, total=False):
@@ -103,10 +115,14 @@ class Options(TypedDict, total=False):
     priority: int | None
     """1 to 10, 10 is served first. None, the default, takes the run's."""
     retry: Retry | int | None
-    """How often it is tried. None, the default: the queue's, else ``Retry(3)``."""
+    """How often it is tried. None, the default: the queue's, else ``Settings.retry``."""
     timeout: Span | None
     """Seconds that one attempt may take before it fails with ``JOB_TIMEOUT``; it keeps its
-    slot until its handler is gone. None, the default: the queue's, else as long as it likes."""
+    slot until its handler is gone. None, the default: the queue's, else ``Settings.timeout``."""
+    limits: Sequence[AnyLimit] | AnyLimit
+    """What admits the step's jobs, over all workers, beside the limits of its queue: a
+    ``Concurrency``, ``RateLimit`` or ``MinDelay``, or a list of which all must admit. Its
+    compensation counts as well. Defaults to none."""
     process: bool
     """Run a ``def`` in a process of its own: for work that keeps a core busy, or that must be
     killed when its time is over. Function and values must be importable there. Defaults to
@@ -117,17 +133,17 @@ class Options(TypedDict, total=False):
 class StepOptions:
     """Options after checking, as steps and jobs keep them."""
 
-    queue: str = "default"
+    queue: QueueDefaults = field(default_factory=lambda: QueueDefaults("default"))
     priority: int | None = None
-    retry: Retry = field(default_factory=Retry)
+    retry: Retry | None = None
+    """None: neither the step nor its queue says."""
     timeout: float | None = None
     process: bool = False
+    limits: tuple[LimitDefinition, ...] = ()
 
 
-def retry_of(retry: Retry | int | None, default: Retry | None = None) -> Retry:
+def retry_of(retry: Retry | int) -> Retry:
     """Return what stands at ``retry=`` as a ``Retry``."""
-    if retry is None:
-        return default or Retry()
     return retry if isinstance(retry, Retry) else Retry(retry)
 
 

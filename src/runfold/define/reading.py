@@ -63,7 +63,7 @@ def handler_of(
         input=step.input,
         result=value_of(flow_result) if returns else step.result,
         topics={} if step_name else _topics(declared),
-        never=tuple(declared.options.retry.never),
+        never=tuple(declared.options.retry.never) if declared.options.retry else (),
         timeout=declared.options.timeout,
         standalone=standalone,
     )

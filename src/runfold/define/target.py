@@ -10,6 +10,7 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from runfold.define.handler import Handler
+from runfold.define.options import StepOptions
 from runfold.define.values import ANY, Value
 from runfold.flow.definition import FlowDefinition
 
@@ -30,6 +31,8 @@ class Sealed:
     """What a start is checked against: ``input=``, else what the entry is annotated with."""
     result: Value = ANY
     """What a caller gets as the run's result."""
+    options: Mapping[str, StepOptions] = field(default_factory=dict)
+    """By name of the step: what it said itself, and the queue that it was given."""
 
 
 class Target(ABC, Generic[In, Out]):

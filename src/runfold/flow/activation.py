@@ -13,6 +13,7 @@ from typing import Any, Literal
 from runfold.flow.chain import Link, Past
 from runfold.flow.events import ErrorInfo
 from runfold.flow.graph import Node, Outlet
+from runfold.flow.limits import Parts, Values
 
 StepStatus = Literal[
     "queued", "running", "suspended", "retrying", "completed", "failed", "cancelled"
@@ -28,7 +29,7 @@ NO_LANES: Lanes = {}
 class Arrival:
     """An emit, a completion or a failure on its way to the steps that subscribe to it."""
 
-    __slots__ = ("item", "lanes", "link", "name", "outlet", "version")
+    __slots__ = ("item", "keys", "lanes", "link", "name", "outlet", "version")
 
     def __init__(
         self, outlet: Outlet, name: str, version: int, item: Any, link: Link, lanes: Lanes
@@ -40,12 +41,14 @@ class Arrival:
         """Its place in a plan of inputs."""
         self.link = link
         self.lanes = lanes
+        self.keys: dict[int, Parts] = {}
+        """What it has of the values of limits' keys, by the index of the step that takes it."""
 
 
 class Due:
     """An activation that nobody has scheduled yet."""
 
-    __slots__ = ("cause", "lanes", "name", "node", "past", "plan", "refs", "trigger")
+    __slots__ = ("cause", "keys", "lanes", "name", "node", "past", "plan", "refs", "trigger")
 
     def __init__(self, node: Node, name: str, plan: list[Any], cause: int) -> None:
         self.node = node
@@ -57,6 +60,8 @@ class Due:
         self.trigger: str | None = None
         self.lanes: Lanes = NO_LANES
         self.past: Past = None
+        self.keys: Values = ()
+        """The values of the keys of its limits."""
 
 
 class Activation:
@@ -64,8 +69,8 @@ class Activation:
 
     __slots__ = (
         "answer", "attempt", "charged", "compensates", "emits", "ended_at", "ended_version",
-        "error", "lanes", "name", "node", "number", "past", "plan", "retry_after", "retry_at",
-        "started_at", "status", "step", "version", "waits",
+        "error", "keys", "lanes", "name", "node", "number", "past", "plan", "retry_after",
+        "retry_at", "started_at", "status", "step", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, node: Node, step: str, number: int, name: str) -> None:
@@ -95,6 +100,7 @@ class Activation:
         self.compensates = False
         """It is the compensation of a completed activation of its node."""
         self.plan: list[Any] | None = None
+        self.keys: Values = ()
         self.lanes: Lanes = NO_LANES
         self.past: Past = None
 

@@ -15,6 +15,7 @@ from runfold.flow.activation import Activation
 from runfold.flow.events import ErrorInfo, StepFailed, StepRetry
 from runfold.flow.graph import Node
 from runfold.flow.inputs import Plan
+from runfold.flow.limits import Values
 from runfold.flow.retry import backoff, policy_of
 from runfold.flow.state import Run
 from runfold.flow.work import Decision, Gate, Ready
@@ -43,7 +44,8 @@ def answer(run: Run, act: Activation, decision: Decision) -> bool:
     if stops and decision.drafts:
         return False
     event = StepFailed(queue=act.node.step.queue, error=_final(act), attempts=act.attempt)
-    decision.drafts.append(Draft(event, act.step, act.number, act.attempt, None, act.version))
+    key = key_of(run, act)
+    decision.drafts.append(Draft(event, act.step, act.number, act.attempt, key, act.version))
     if stops:
         decision.gate = Gate.CLOSED
     return not stops
@@ -75,24 +77,34 @@ def _retry(run: Run, act: Activation, delay: float, decision: Decision) -> None:
         delay=delay * 1000,
         reason=act.answer or "errored",
     )
-    row = job(run, act.node, len(decision.drafts), act.step, act.number, attempt, plan=act.plan)
+    place = (act.step, act.number, attempt)
+    row = job(run, act.node, len(decision.drafts), *place, plan=act.plan, keys=act.keys)
     if delay > 0:
         row = replace(row, kind="retry", due_at=act.retry_at, delay=delay)
-    decision.drafts.append(Draft(event, act.step, act.number, act.attempt, None, act.version))
+    decision.drafts.append(Draft(event, act.step, act.number, act.attempt, row.key, act.version))
     decision.ready.append(row)
 
 
+def key_of(run: Run, act: Activation) -> str | None:
+    """Return the key that every event of the activation carries, None without one."""
+    admission = act.node.admission
+    return None if admission is None else admission.key(run.id, act.keys)
+
+
 def job(
-    run: Run, node: Node, draft: int, step: str, number: int, attempt: int = 1, *, plan: Plan | None
+    run: Run, node: Node, draft: int, step: str, number: int, attempt: int = 1, *,
+    plan: Plan | None, keys: Values,
 ) -> Ready:  # fmt: skip
     """Return the job of an attempt at activation ``number`` of ``step``, ready at once.
 
     ``node`` says how it runs; a compensation is a step of its own on the node of another.
+    ``keys``: of the limits of the node.
     """
     own, said = node.step.priority, run.priority
     if len(run.graph.nodes) == 1:
         # A queue's job: who starts it knows more about it than who declared it.
         own, said = said, own
+    admission = node.admission
     return Ready(
         draft=draft,
         step=step,
@@ -100,7 +112,9 @@ def job(
         attempt=attempt,
         queue=node.step.queue,
         priority=own or said or PRIORITY,
+        key=None if admission is None else admission.key(run.id, keys),
         inputs=plan,
+        limits=() if admission is None else admission.buckets(run.id, keys),
     )
 
 

@@ -56,7 +56,8 @@ def _schedule(run: Run, decision: Decision, limit: int) -> None:
         step = due.node.step
         number = numbers.get(step.name) or run.counts.get(step.name, 0) + 1
         numbers[step.name] = number + 1
-        row = job(run, due.node, len(decision.drafts), step.name, number, plan=due.plan)
+        place = (len(decision.drafts), step.name, number)
+        row = job(run, due.node, *place, plan=due.plan, keys=due.keys)
         run_at = None
         if run.waits and due.node.kind == "entry":
             delay = None if run.delay is None else float(run.delay)
@@ -69,7 +70,7 @@ def _schedule(run: Run, decision: Decision, limit: int) -> None:
             input_refs=due.refs[:REFS_MAX],
             run_at=run_at,
         )
-        decision.drafts.append(Draft(event, step.name, number, 1, None, due.cause))
+        decision.drafts.append(Draft(event, step.name, number, 1, row.key, due.cause))
         decision.ready.append(row)
 
 

@@ -65,6 +65,20 @@ class RetryPolicy(_Data):
     jitter: float = 0.1
 
 
+class LimitDefinition(_Data):
+    """How many jobs of a step, or of a queue, are admitted, over all workers.
+
+    ``concurrency``: at most ``max`` at once. ``rate``: at most ``max`` starts in any ``per``
+    seconds. With ``key``, a dotted path into the input or ``@run`` or ``@flow``, once for each
+    of its values.
+    """
+
+    kind: Literal["concurrency", "rate"]
+    max: int
+    per: float | None = None
+    key: str | None = None
+
+
 class StepDefinition(_Data):
     """A node of the graph. The entry has no subscription."""
 
@@ -79,6 +93,10 @@ class StepDefinition(_Data):
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None
     formerly: tuple[str, ...] = ()
+    limits: tuple[LimitDefinition, ...] = ()
+    queue_keys: tuple[str, ...] = ()
+    """The keys of those limits of its queue that have one. The limits themselves belong to the
+    queue, and may change while runs of this definition go on."""
 
 
 class FlowDefinition(_Data):

@@ -11,7 +11,7 @@ What completes meanwhile stays completed and leads to nothing; nothing is tried 
 from __future__ import annotations
 
 from runfold.flow.activation import Activation
-from runfold.flow.attempts import answer, job
+from runfold.flow.attempts import answer, job, key_of
 from runfold.flow.definition import COMPENSATION_SUFFIX
 from runfold.flow.ending import cancelled_end, failing_end
 from runfold.flow.events import ErrorInfo, FlowDraining, StepCancelled, StepScheduled
@@ -70,20 +70,22 @@ def _cancel(run: Run, act: Activation, decision: Decision) -> None:
     reason = run.reason if run.cancelling else run.error.code if run.error else None
     event = StepCancelled(queue=act.node.step.queue, reason=reason)
     cause = run.closed_version
-    decision.drafts.append(Draft(event, act.step, act.number, act.attempt, None, cause))
+    key = key_of(run, act)
+    decision.drafts.append(Draft(event, act.step, act.number, act.attempt, key, cause))
     decision.drops.append((act.step, act.number))
 
 
 def compensate(run: Run, gates: int) -> Decision:
     """Return the scheduling of the next compensation, of the last activation completed."""
-    node, name, version = run.compensations[-1]
+    node, name, version, keys = run.compensations[-1]
     step = node.name + COMPENSATION_SUFFIX
     number = run.counts.get(step, 0) + 1
     refs = (result_name(name),)
     event = StepScheduled(queue=node.step.queue, name=activation_name(step, refs), input_refs=refs)
+    row = job(run, node, 0, step, number, plan=one(version), keys=keys)
     return Decision(
-        drafts=[Draft(event, step, number, 1, None, version)],
-        ready=[job(run, node, 0, step, number, plan=one(version))],
+        drafts=[Draft(event, step, number, 1, row.key, version)],
+        ready=[row],
         gate=Gate.COMPENSATING,
         gates=gates,
     )

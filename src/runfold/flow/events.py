@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from runfold.flow.definition import LimitDefinition
 from runfold.kernel.event import Event
 from runfold.kernel.registry import Registry
 
@@ -136,6 +137,45 @@ class FlowDefined(Event):
     name: str
     hash: str
     definition: dict[str, Any]
+
+
+class QueueDefined(Event):
+    """A queue was served with limits that the code did not give it before."""
+
+    TOPIC: ClassVar[str] = "queue.defined"
+
+    queue: str
+    limits: tuple[LimitDefinition, ...] = ()
+
+
+class QueueLimited(Event):
+    """A caller gave a queue other limits, until the code changes."""
+
+    TOPIC: ClassVar[str] = "queue.limited"
+
+    queue: str
+    limits: tuple[LimitDefinition, ...] = ()
+
+
+class QueuePaused(Event):
+    """A caller paused a queue, or one key of it: nothing of it is claimed."""
+
+    TOPIC: ClassVar[str] = "queue.paused"
+
+    queue: str
+    key: str | None = None
+    """The value as text; None: the whole queue."""
+    until: datetime | None = None
+    """None: until it is resumed."""
+
+
+class QueueResumed(Event):
+    """A caller resumed a queue, or one key of it."""
+
+    TOPIC: ClassVar[str] = "queue.resumed"
+
+    queue: str
+    key: str | None = None
 
 
 class StepScheduled(Event):
@@ -309,6 +349,7 @@ REGISTRY = Registry(
     (
         FlowStart, FlowCompleted, FlowFailed, FlowCancelled, FlowCancelRequested, FlowDraining,
         FlowPaused, FlowResumed, FlowDefined,
+        QueueDefined, QueueLimited, QueuePaused, QueueResumed,
         StepScheduled, StepStarted, StepCompleted, StepErrored, StepStalled, StepReleased,
         StepRetry, StepFailed, StepCancelled, StepProgress,
         Log, Emit, State, Record, Output, TimerDue,

@@ -78,7 +78,7 @@ def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> Non
     act.version = recorded.version
     act.compensates = compensates
     if due is not None:
-        act.plan, act.lanes, act.past = due.plan, due.lanes, due.past
+        act.plan, act.lanes, act.past, act.keys = due.plan, due.lanes, due.past, due.keys
         act.waits = run.waits and node.kind == "entry"
     elif not compensates:
         matching.press(run, node)
@@ -94,7 +94,8 @@ def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> Non
 def _compensating(run: Run, act: Activation) -> None:
     run.gate = Gate.COMPENSATING
     if run.compensations:
-        act.plan = inputs.one(run.compensations.pop().version)
+        undone = run.compensations.pop()
+        act.plan, act.keys = inputs.one(undone.version), undone.keys
 
 
 def _started(run: Run, _: events.StepStarted, recorded: Recorded) -> None:
@@ -139,7 +140,7 @@ def _completed(run: Run, event: events.StepCompleted, recorded: Recorded) -> Non
                 place = matching.link_of(act, act.emits)
                 run.results.setdefault(node.name, []).append((place, event.result))
         if node.step.compensated:
-            run.compensations.append(Completed(node, act.name, recorded.version))
+            run.compensations.append(Completed(node, act.name, recorded.version, act.keys))
     _close(run, act, "completed", recorded)
 
 
@@ -188,7 +189,8 @@ def _failed(run: Run, event: events.StepFailed, recorded: Recorded) -> None:
     if not act.compensates and run.gate < Gate.CLOSED:
         if node.failed is not None:
             item = inputs.failure(recorded.version, node.name, act.plan)
-            matching.arrive(run, node.failed, act, failure_name(act.name), item)
+            known = inputs.failed(node.name, event) if node.failed.is_keyed else None
+            matching.arrive(run, node.failed, act, failure_name(act.name), item, value=known)
         if not node.handled and run.definition.failure != "ignore":
             _unhandled(run, event.error, recorded)
     _close(run, act, "failed", recorded)

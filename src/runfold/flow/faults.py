@@ -17,6 +17,7 @@ from runfold.flow.definition import (
     StepDefinition,
     Subscription,
 )
+from runfold.flow.faults_limits import faults_of_limits
 
 
 def validate(definition: FlowDefinition) -> list[str]:
@@ -24,6 +25,7 @@ def validate(definition: FlowDefinition) -> list[str]:
     faults = [*_of_flow(definition), *_of_names(definition)]
     for step in definition.steps:
         faults.extend(_of_step(step))
+        faults.extend(faults_of_limits(step))
         if step.subscription is not None:
             faults.extend(_of_subscription(step, step.subscription))
     faults.extend(_of_sources(definition))

@@ -21,7 +21,7 @@ from typing import Any
 
 from runfold.errors import Unforkable
 from runfold.flow.activation import Activation
-from runfold.flow.attempts import job
+from runfold.flow.attempts import job, key_of
 from runfold.flow.decide import decide
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import (
@@ -88,9 +88,10 @@ class _Copy:
         step: str | None = None,
         activation: int | None = None,
         attempt: int | None = None,
+        key: str | None = None,
     ) -> None:
         """Record ``event`` behind the others, at the moment of the cut."""
-        self._append(Draft(event, step, activation, attempt), self._ts)
+        self._append(Draft(event, step, activation, attempt, key), self._ts)
 
     def take(self, recorded: Recorded) -> None:
         """Copy an event of the origin, at its own moment."""
@@ -124,7 +125,7 @@ class _Copy:
         for act in list(self.run.open.values()):
             if act.status == "running":
                 event = StepReleased(queue=act.node.step.queue)
-                self.add(event, act.step, act.number, act.attempt)
+                self.add(event, act.step, act.number, act.attempt, key_of(self.run, act))
         self._settle_state()
 
     def _settle_state(self) -> None:
@@ -159,8 +160,8 @@ def _waits_for_its_turn(act: Activation) -> bool:
 def _row(copy: _Copy, act: Activation) -> Ready:
     """Return the job of an activation that was queued at the cut, or its timer."""
     run = copy.run
-    place = copy.made[act.step, act.number]
-    row = job(run, act.node, place, act.step, act.number, act.attempt, plan=act.plan)
+    place = (copy.made[act.step, act.number], act.step, act.number, act.attempt)
+    row = job(run, act.node, *place, plan=act.plan, keys=act.keys)
     if not act.waits:
         return row
     if run.waits:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from runfold.flow.definition import COMPENSATION_SUFFIX, FlowDefinition, Source, StepDefinition
 from runfold.flow.faults import validate
 from runfold.flow.lanes import ROOT, nearest_common, paths
+from runfold.flow.limits import Admission
 
 __all__ = ["GRAPHS_MAX", "Graph", "Node", "Outlet", "Taker", "graph_of", "validate"]
 
@@ -23,7 +24,7 @@ Kind = Literal["entry", "each", "all", "collect"]
 class Outlet:
     """Something that a step gives and others take: an emit's name, a completion, a failure."""
 
-    __slots__ = ("id", "is_lane", "kind", "name", "takers", "trigger")
+    __slots__ = ("id", "is_keyed", "is_lane", "kind", "name", "takers", "trigger")
 
     def __init__(self, number: int, source: Source) -> None:
         self.id = number
@@ -33,17 +34,19 @@ class Outlet:
         self.takers: list[Taker] = []
         self.is_lane = False
         """Some join pairs within the instances of this."""
+        self.is_keyed = False
+        """Some step that takes this has limits with a key in its input."""
 
 
 class Node:
     """A step in its graph."""
 
     __slots__ = (
-        "after", "by", "failed", "gives_result", "handled", "index", "kind", "labels", "lane",
-        "leads", "name", "sources", "step",
+        "admission", "after", "by", "failed", "gives_result", "handled", "index", "kind",
+        "labels", "lane", "leads", "name", "sources", "step",
     )  # fmt: skip
 
-    def __init__(self, index: int, step: StepDefinition) -> None:
+    def __init__(self, index: int, step: StepDefinition, flow: str) -> None:
         subscription = step.subscription
         self.index = index
         self.step = step
@@ -65,6 +68,9 @@ class Node:
         """Indexes of the collects that wait while an activation of this is open."""
         self.gives_result = False
         """Its result is the run's, or a part of it."""
+        limited = step.limits or step.queue_keys
+        self.admission = Admission(flow, step) if limited else None
+        """What admits its jobs, beside the limits of its whole queue."""
 
 
 class Taker(NamedTuple):
@@ -82,7 +88,7 @@ class Graph:
     def __init__(self, definition: FlowDefinition) -> None:
         self.nodes: dict[str, Node] = {}
         for index, step in enumerate(definition.steps):
-            self.nodes.setdefault(step.name, Node(index, step))
+            self.nodes.setdefault(step.name, Node(index, step, definition.name))
         self.outlets: dict[tuple[str, str], Outlet] = {}
         self.entry = next((node for node in self.nodes.values() if node.kind == "entry"), None)
         self._connect()
@@ -126,6 +132,7 @@ class Graph:
         if outlet is None:
             outlet = self.outlets[place] = Outlet(len(self.outlets), source)
         outlet.takers.append(Taker(node, part))
+        outlet.is_keyed |= node.admission is not None and bool(node.admission.paths)
         node.sources.add(outlet.id)
 
     def _find_lanes(self) -> None:

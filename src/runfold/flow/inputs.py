@@ -42,6 +42,12 @@ def failure(version: int, step: str, plan: Plan | None) -> Item:
     return [version, step, plan if keep else None]
 
 
+def failed(step: str, event: StepFailed) -> dict[str, Any]:
+    """Return the payload of a failure of ``step``, as far as its own event knows it."""
+    error = event.error.model_dump(mode="json", by_alias=True)
+    return {"step": step, "error": error, "attempts": event.attempts}
+
+
 def versions(plan: Plan | None) -> list[int]:
     """Return the versions that ``resolve`` needs, each once, in ascending order."""
     found: set[int] = set()
@@ -89,12 +95,7 @@ def _value(item: Item, events: Mapping[int, Event]) -> Any:
         case FlowStart():
             return event.input
         case StepFailed() if isinstance(item, list):
-            return {
-                "step": item[1],
-                "input": resolve(item[2], events),
-                "error": event.error.model_dump(mode="json", by_alias=True),
-                "attempts": event.attempts,
-            }
+            return failed(item[1], event) | {"input": resolve(item[2], events)}
     return None
 
 

@@ -14,6 +14,7 @@ from runfold.flow.activation import NO_LANES, Activation, Arrival, Bucket, Due, 
 from runfold.flow.chain import END_ORDINAL, Link, in_causal_order, is_past
 from runfold.flow.events import ErrorInfo
 from runfold.flow.graph import Node, Outlet
+from runfold.flow.limits import Parts
 from runfold.flow.names import activation_name
 from runfold.flow.paths import at, canonical
 from runfold.flow.state import Run
@@ -29,7 +30,10 @@ def start(run: Run, version: int) -> None:
         press(run, collect)
     entry = run.graph.entry
     if entry is not None:
-        _add(run, Due(entry, entry.name, inputs.one(version), version))
+        due = Due(entry, entry.name, inputs.one(version), version)
+        if entry.admission is not None:
+            due.keys = entry.admission.values(run.input)
+        _add(run, due)
 
 
 def link_of(act: Activation, ordinal: int) -> Link:
@@ -43,12 +47,15 @@ def arrive(
 ) -> None:  # fmt: skip
     """Hand what ``act`` gave to every step that takes it, in order of steps.
 
-    ``item`` is its place in a plan of inputs, ``value`` what ``by=`` looks into.
+    ``item`` is its place in a plan of inputs, ``value`` what ``by=`` and the keys of limits look
+    into.
     """
     lanes = act.lanes
     if outlet.is_lane:
         lanes = {**lanes, outlet.id: name}
     arrival = Arrival(outlet, name, run.version, item, link_of(act, ordinal), lanes)
+    if outlet.is_keyed:
+        arrival.keys = _keys(outlet, value)
     for node, part in outlet.takers:
         if node.kind == "each":
             _activate(run, node, arrival)
@@ -56,6 +63,22 @@ def arrive(
             _join(run, node, part, arrival, value)
         elif node.index in run.pressure:
             run.collected.setdefault(node.index, []).append(arrival)
+
+
+def _keys(outlet: Outlet, value: Any) -> dict[int, Parts]:
+    """Return what ``value`` has of the keys of limits, by the index of the step that takes it."""
+    keys: dict[int, Parts] = {}
+    for node, part in outlet.takers:
+        admission = node.admission
+        if admission is None:
+            continue
+        if node.kind == "each":
+            keys[node.index] = admission.values(value)
+        elif node.kind == "all":
+            keys[node.index] = admission.part(node.labels[part], value)
+        else:
+            keys[node.index] = admission.item(value)
+    return keys
 
 
 def _activate(run: Run, node: Node, arrival: Arrival) -> None:
@@ -66,6 +89,8 @@ def _activate(run: Run, node: Node, arrival: Arrival) -> None:
     due.trigger = arrival.outlet.trigger
     due.lanes = arrival.lanes
     due.past = arrival.link
+    if node.admission is not None:
+        due.keys = node.admission.joined([arrival.keys.get(node.index, ())])
     _add(run, due)
 
 
@@ -104,6 +129,8 @@ def _activate_join(run: Run, node: Node, arrivals: list[Arrival]) -> None:
     due.refs = refs
     due.lanes = NO_LANES if node.by is not None else _merged(arrivals)
     due.past = tuple(arrival.link for arrival in arrivals)
+    if node.admission is not None:
+        due.keys = node.admission.joined([arrival.keys.get(node.index, ()) for arrival in arrivals])
     _add(run, due)
 
 
@@ -178,6 +205,8 @@ def _resolve(run: Run, index: int) -> tuple[int, ...]:
     due = Due(node, activation_name(node.name, refs) if refs else f"{node.name}~", plan, cause)
     due.refs = refs
     due.past = tuple(arrival.link for arrival in ordered)
+    if node.admission is not None:
+        due.keys = node.admission.collected([one.keys.get(node.index, ()) for one in ordered])
     # The collect itself was counted by those behind it: its activation takes that over.
     run.due[due.name] = due
     return ()

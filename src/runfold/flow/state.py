@@ -16,6 +16,7 @@ from runfold.flow.chain import Link
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import ErrorInfo
 from runfold.flow.graph import Graph, Node
+from runfold.flow.limits import Values
 from runfold.flow.seal import Chain
 from runfold.flow.work import Gate
 
@@ -56,6 +57,8 @@ class Completed(NamedTuple):
     name: str
     version: int
     """Of its ``step.completed``, where the compensation finds its input."""
+    keys: Values = ()
+    """Of the keys of its limits, which admit its compensation as well."""
 
 
 class Run:

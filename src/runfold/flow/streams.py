@@ -6,7 +6,14 @@ is refused by its id.
 
 from __future__ import annotations
 
-from runfold.flow.events import FlowDefined, FlowStart
+from runfold.flow.events import (
+    FlowDefined,
+    FlowStart,
+    QueueDefined,
+    QueueLimited,
+    QueuePaused,
+    QueueResumed,
+)
 from runfold.kernel.event import Event
 from runfold.kernel.ids import keyed_id, parsed
 
@@ -14,6 +21,11 @@ from runfold.kernel.ids import keyed_id, parsed
 def definitions_id(log_id: int, flow: str) -> bytes:
     """Return the id of the stream that holds the definitions of ``flow``."""
     return keyed_id(str(log_id), FlowDefined.TOPIC, flow)
+
+
+def queue_id(log_id: int, queue: str) -> bytes:
+    """Return the id of the stream that holds what is said about ``queue``."""
+    return keyed_id(str(log_id), QueueDefined.TOPIC, queue)
 
 
 def name_of(log_id: int, first: Event) -> tuple[bytes, str | None]:
@@ -27,5 +39,7 @@ def name_of(log_id: int, first: Event) -> tuple[bytes, str | None]:
             return parsed(first.run_id), first.flow
         case FlowDefined():
             return definitions_id(log_id, first.name), None
+        case QueueDefined() | QueueLimited() | QueuePaused() | QueueResumed():
+            return queue_id(log_id, first.queue), None
         case _:
             raise LookupError("no stream begins with such an event")

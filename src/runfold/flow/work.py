@@ -52,6 +52,8 @@ class Ready:
     due_at: datetime | None = None
     delay: float | None = None
     """Seconds after the commit, by the clock of the store."""
+    limits: tuple[str, ...] = ()
+    """The buckets that must admit it, beside those of its whole queue: see ``flow/limits.py``."""
 
 
 @dataclass(slots=True)

@@ -68,7 +68,8 @@ class Working:
 
     def _work(self, run: Run, act: Activation) -> Placed:
         made = self._made[act.step, act.number]
-        row = job(run, act.node, 0, act.step, act.number, act.attempt, plan=act.plan)
+        place = (0, act.step, act.number, act.attempt)
+        row = job(run, act.node, *place, plan=act.plan, keys=act.keys)
         if not act.waits:
             return Placed(made.position, row, None, act.status == "running")
         event = made.event

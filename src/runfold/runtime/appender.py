@@ -30,6 +30,7 @@ from runfold.ports import (
     Job,
     LogRewound,
     Outcome,
+    Served,
 )
 from runfold.runtime.gathering import Submission, Waiting
 from runfold.settings import Settings
@@ -59,14 +60,16 @@ class _InDoubt(StoreUnavailable):
 class Claimer(Protocol):
     """Who wants jobs: asked for claims when a batch is built, told what it got."""
 
-    def claims(self, ready: Set[str] | None) -> list[Claim]:
+    def claims(self, ready: Set[str], opens: bool) -> list[Claim]:
         """Return claims to add to a batch that makes jobs ready in the queues ``ready``.
 
-        None: in queues that only the store knows.
+        ``opens``: it ends attempts, so limits may admit others.
         """
         ...
 
-    def claimed(self, claims: Sequence[Claim], jobs: Sequence[Job]) -> None: ...
+    def claimed(
+        self, claims: Sequence[Claim], jobs: Sequence[Job], served: Sequence[Served]
+    ) -> None: ...
 
     def unanswered(self) -> None:
         """The batch was committed before: ask the store what is held."""
@@ -272,16 +275,18 @@ class Appender:
         if self.claimer is None:
             return []
         ready: set[str] = set()
+        opens = False
         for submission in submissions:
             item = submission.item
-            if item.timer is not None or item.gate is not None:
-                # A due timer becomes a job, an open gate unblocks jobs: in queues that the
-                # item does not name.
+            if item.timer is not None or item.gate is not None or item.closures or item.limits:
+                # A due timer becomes a job, an open gate or limit unblocks jobs: in queues that
+                # the item does not name.
                 self.claimer.wake()
+            opens |= item.frees or item.clears or bool(item.drops) or item.stalled is not None
             for row in item.rows:
                 if row.kind is None:
                     ready.add(row.queue)
-        return self.claimer.claims(frozenset(ready))
+        return self.claimer.claims(frozenset(ready), opens)
 
     async def send(self, batch: Batch) -> Committed:
         """Return the store's answer; one that is away is asked again, with the same number.
@@ -332,7 +337,7 @@ class Appender:
             if committed.repeated:
                 self.claimer.unanswered()
             else:
-                self.claimer.claimed(batch.claims, committed.jobs)
+                self.claimer.claimed(batch.claims, committed.jobs, committed.served)
         if committed.repeated:
             self.on_repeated()
         if recorded or committed.repeated:

@@ -28,6 +28,7 @@ def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
             priority=one.priority,
             key=one.key,
             inputs=None if one.inputs is None else _dumps(one.inputs),
+            limits=one.limits,
         )
         for one in ready
     ]

@@ -11,6 +11,7 @@ from runfold.flow.streams import definitions_id
 from runfold.kernel.event import Draft
 from runfold.ports import Codec, EventLog, LogIdentity, Refusal
 from runfold.runtime.appender import Appender
+from runfold.runtime.limits import limits_of_steps
 
 READ_LIMIT = 1000
 
@@ -66,7 +67,10 @@ class Definitions:
                 if stream
                 else {"id": definitions_id(self._identity.log_id, definition.name)}
             )
-            outcome = await appender.submit([_defining(one) for one in defined], **where)
+            earlier = [one for one in self._by_hash.values() if one.name == definition.name]
+            limits = limits_of_steps(defined[-1], earlier)
+            drafts = [_defining(one) for one in defined]
+            outcome = await appender.submit(drafts, limits=limits, **where)
             if outcome.refusal is None:
                 self._by_hash[definition.hash] = definition
             elif outcome.refusal not in (Refusal.EXISTS, Refusal.VERSION):

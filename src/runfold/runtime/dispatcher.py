@@ -37,6 +37,7 @@ from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.decisions import effects
 from runfold.runtime.fusing import DECISIONS_MAX, outcome_of, with_decisions
+from runfold.runtime.queues import TOPICS
 from runfold.runtime.runs import Runs
 from runfold.runtime.tail import Tail
 
@@ -64,7 +65,7 @@ _QUIET = frozenset(
     event.TOPIC for event in (StepStarted, StepProgress, Log, Output, Record, Emit, State)
 )
 # What nothing can follow, or what belongs to no run.
-_NEVER_DUE = ENDS | {FlowDefined.TOPIC}
+_NEVER_DUE = ENDS | TOPICS | {FlowDefined.TOPIC}
 
 _log = logging.getLogger("runfold.dispatcher")
 
@@ -165,13 +166,14 @@ class Dispatcher:
         await self._leases.resign(self._token)
 
     def fuse(
-        self, stream: int, drafts: Sequence[Draft], lease: tuple[int, int]
+        self, stream: int, drafts: Sequence[Draft], lease: tuple[int, int], **fact: Any
     ) -> asyncio.Future[Outcome] | None:
         """Record the end of an attempt together with the decisions that it causes.
 
-        Only when this dispatcher leads and nothing else is known to move the run: the item
-        expects the version that was folded. None: record the facts alone. When the outcome is
-        a refusal the facts are not recorded either, and the run is read again.
+        ``fact``: fields of ``ports.Item`` that belong to the end itself. Only when this
+        dispatcher leads and nothing else is known to move the run: the item expects the version
+        that was folded. None: record the facts alone. When the outcome is a refusal the facts
+        are not recorded either, and the run is read again.
         """
         if not self.leading or stream in self._in_flight or stream in self._facts:
             return None
@@ -189,7 +191,7 @@ class Dispatcher:
         # Fused items of one run may follow each other before the first is answered: each
         # builds upon the one before it, and is refused with it.
         chain = self._fusing.get(stream, [])
-        fields: dict[str, Any] = {"version": run.version, "leader": self._token}
+        fields: dict[str, Any] = {"version": run.version, "leader": self._token, **fact}
         self._again.discard(stream)
         try:
             together, encoded, is_all = with_decisions(

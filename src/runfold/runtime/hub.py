@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
 from runfold.flow.events import ENDS
 from runfold.kernel.event import Recorded
 from runfold.ports import Codec, EventLog
+from runfold.runtime.queues import TOPICS
 from runfold.runtime.tail import Tail
 
 PAGE = 5000
@@ -50,7 +51,9 @@ class Hub:
     """Reads only the ends of runs; a handle that was made before an end learns of it."""
 
     def __init__(self, log: EventLog, codec: Codec, *, position: int) -> None:
-        self.tail = Tail(log, codec, position=position, topics=ENDS)
+        self.tail = Tail(log, codec, position=position, topics=ENDS | TOPICS)
+        self.on_queues: Callable[[Sequence[Recorded]], None] = lambda _: None
+        """Told of events of queues."""
         self._watched: WeakValueDictionary[int, Watched] = WeakValueDictionary()
         self._recent: OrderedDict[int, Recorded] = OrderedDict()
 
@@ -80,6 +83,10 @@ class Hub:
         return self.tail.position != before
 
     def _tell(self, ends: Sequence[Recorded]) -> None:
+        queues = [recorded for recorded in ends if recorded.event.TOPIC in TOPICS]
+        if queues:
+            self.on_queues(queues)
+            ends = [recorded for recorded in ends if recorded.event.TOPIC in ENDS]
         for recorded in ends:
             self._recent[recorded.stream] = recorded
             watched = self._watched.get(recorded.stream)

@@ -34,8 +34,8 @@ class Naming:
                 if before is not None:
                     known[stream] = before
                 elif isinstance(event, FlowStart):
-                    id = bytes.fromhex(event.run_id.replace("-", ""))
-                    known[stream] = Name(id, event.flow), event.run_id
+                    name = Name(bytes.fromhex(event.run_id.replace("-", "")), event.flow)
+                    known[stream] = name, run_id_of(name)
                 else:
                     unknown[stream] = None
         if unknown:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from runfold.define.handler import Handler
+from runfold.flow.definition import FlowDefinition
 from runfold.kernel.event import Recorded
 from runfold.ports import Batch, Clock, Codec, Ids, InboxRow, Item, Store
 from runfold.projections.projection import Projection
@@ -24,6 +25,7 @@ from runfold.runtime.machine import Machine
 from runfold.runtime.membership import Membership
 from runfold.runtime.preparation import Preparation
 from runfold.runtime.projector import Projector
+from runfold.runtime.queues import Queues
 from runfold.runtime.runs import Runs
 from runfold.runtime.starter import Starter
 from runfold.runtime.tail import Tail
@@ -76,6 +78,7 @@ class Node:
         self.appender = Appender(store, codec, settings, appender=ids.token(), clock=clock)
         self.appender.on_rewound = self._rewound
         self.appender.on_repeated = self.poke
+        self.queues = Queues(store, codec, store.identity, self.appender)
         self.starter = Starter(store, self.appender, self.definitions, ids)
         self.dispatcher: Dispatcher | None = None
         self.worker: Worker | None = None
@@ -92,12 +95,20 @@ class Node:
         """Start what every process has: the appender, the doorbell, the hub."""
         self.appender.see(await self.store.now())
         self.hub = Hub(self.store, self.codec, position=await self.store.head())
+        self.hub.on_queues = self.queues.learn
         self._tails.append(self.hub.tail)
         self.appender.sinks.append(self._tell_hub)
         self.appender.after_commit.append(self._committed)
         self._appending = self.service.spawn(self.appender.run())
         self.service.loop("hub", self.hub.turn, self.hub_bell, self._safety)
         self.service.spawn(self._listen())
+
+    async def define(self, definition: FlowDefinition) -> None:
+        """Record ``definition`` unless it is what was served last under its name."""
+        await self.definitions.define(definition, self.appender)
+        for step in definition.steps:
+            if step.limits or step.queue_keys:
+                self.queues.limit_steps(step.queue)
 
     async def serve(self, roles: frozenset[str], work: Work) -> None:
         """Start these roles."""
@@ -113,6 +124,7 @@ class Node:
         if "dispatcher" in roles:
             self._start_dispatcher(lease)
         if "worker" in roles:
+            await self.queues.open(work.slots)
             self._start_worker(work)
         if "timekeeper" in roles:
             self._start_timekeeper(lease)
@@ -145,7 +157,8 @@ class Node:
         self.worker = Worker(
             self.store, self.appender, self.preparation, self.membership, self.codec, self.clock,
             slots=work.slots, targets=sorted(work.handlers), spawn=self.service.spawn,
-            check_every=seconds(self.settings.poll_max), dispatcher=self.dispatcher,
+            check_every=seconds(self.settings.poll_max), grace=seconds(self.settings.grace),
+            holds_back=self.queues.holds_back, dispatcher=self.dispatcher,
             within=Within(self.appender, self.clock, self.ids.token, self.poke),
         )  # fmt: skip
         self._unwatch = self.machine.watch(seconds(self.settings.blocking_warn))
@@ -203,8 +216,9 @@ class Node:
             return False
         if await self.store.inbox(1):
             return False
-        if any(ready or leased for ready, leased in (await self.store.counts()).values()):
-            return False
+        for queue, (ready, leased) in (await self.store.counts()).items():
+            if leased or (ready and (self.worker is None or not self.worker.waits(queue))):
+                return False
         head = await self.store.head()
         if self.dispatcher is not None and not self.dispatcher.caught_up(head):
             self.dispatcher.bell.ring()  # What was recorded with its decisions did not wake it.
@@ -296,8 +310,9 @@ class Node:
             self.projector.forget()
         if self.membership is not None:
             self.membership.lost = True
+        self.queues.clear()
         if self.worker is not None:
-            self.worker.bell.ring()
+            self.worker.forget()
         self.service.spawn(self._rewind())
 
     async def _rewind(self) -> None:
@@ -335,8 +350,8 @@ class Node:
         )
 
     async def _worker_pause(self) -> float:
-        busy = self.worker is not None and not self.worker.idle
-        return seconds(self.settings.poll_max) if busy else SAFETY
+        assert self.worker is not None
+        return self.worker.pause(SAFETY if self.worker.idle else seconds(self.settings.poll_max))
 
     async def _timer_pause(self) -> float:
         assert self.timekeeper is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowStart
+from runfold.flow.graph import graph_of
 from runfold.flow.start import creation
 from runfold.kernel.event import Draft
 from runfold.kernel.ids import keyed_id, text
@@ -51,7 +52,10 @@ class Starter:
         self, start: FlowStart, definition: FlowDefinition
     ) -> tuple[list[Draft], list[Row]]:
         """Return what ``flow.creation`` does, from memory where only the start differs."""
-        if (start.due_at, start.delay, start.deadline, definition.deadline) != (None,) * 4:
+        admission = graph_of(definition).nodes[definition.entry.name].admission
+        varies = admission is not None and admission.varies
+        given = (start.due_at, start.delay, start.deadline, definition.deadline)
+        if varies or given != (None,) * 4:
             drafts, ready = creation(start, definition)
             return drafts, rows(definition.name, ready)
         alike = (definition.hash, start.priority)

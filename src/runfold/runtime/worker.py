@@ -18,9 +18,10 @@ from typing import Any
 from runfold.errors import RunfoldError, StoreUnavailable
 from runfold.flow.events import ErrorInfo, StepErrored, StepReleased, StepStarted
 from runfold.flow.work import Gate
-from runfold.kernel.event import Draft
-from runfold.ports import Claim, Clock, Codec, Job, Jobs, Outcome, Refusal, Transaction
+from runfold.kernel.event import Draft, Event
+from runfold.ports import Claim, Clock, Codec, Job, Jobs, Outcome, Refusal, Served, Transaction
 from runfold.runtime.appender import Appender
+from runfold.runtime.appetite import Appetite, HoldsBack
 from runfold.runtime.bell import Bell
 from runfold.runtime.dispatcher import Dispatcher
 from runfold.runtime.membership import Membership
@@ -58,6 +59,8 @@ class Worker:
         spawn: Spawn,
         check_every: float,
         within: Within,
+        grace: float,
+        holds_back: HoldsBack,
         dispatcher: Dispatcher | None = None,
     ) -> None:
         self._jobs, self._appender, self._preparation = jobs, appender, preparation
@@ -65,7 +68,8 @@ class Worker:
         self._dispatcher, self._targets, self._within = dispatcher, targets, within
         self.slots = dict(slots)
         self._busy: dict[str, int] = defaultdict(int)
-        self._hungry = dict.fromkeys(self.slots, True)
+        self._appetite = Appetite(self.slots, clock, holds_back)
+        self._grace = grace
         self._states = {
             queue: codec.encode(
                 Draft(StepStarted(queue=queue, worker=membership.member.name))
@@ -82,34 +86,40 @@ class Worker:
 
     # What the appender asks and tells.
 
-    def claims(self, ready: Set[str] | None) -> list[Claim]:
+    def claims(self, ready: Set[str], opens: bool) -> list[Claim]:
         """Return a claim for each queue that has free slots and may have jobs."""
-        if ready is None:
-            ready = self.slots.keys()
         if self._stopping or not self._membership.trusted:
             return []
-        wanted = []
+        wanted, appetite = [], self._appetite
         for queue, slots in self.slots.items():
             free = slots - self._busy[queue]
-            if (queue in ready or self._hungry[queue]) and free > 0:
-                # Set before the commit, not after: a ring in between sets it again.
-                self._hungry[queue] = False
+            if queue in ready or (opens and appetite.opens(queue)):
+                appetite.arouse(queue)
+            if free > 0 and appetite[queue]:
+                appetite.sated(queue)
                 wanted.append(self._claim(queue, min(free, CLAIM_MAX)))
-            elif queue in ready:
-                self._hungry[queue] = True
         return wanted
 
     def _claim(self, queue: str, limit: int) -> Claim:
-        return Claim(queue, limit, self._membership.token, self._states[queue], self._targets)
+        return Claim(
+            queue, limit, self._membership.token, self._states[queue], self._targets,
+            self._appetite.floors(queue),
+        )  # fmt: skip
 
-    def claimed(self, claims: Sequence[Claim], jobs: Sequence[Job]) -> None:
+    def claimed(
+        self, claims: Sequence[Claim], jobs: Sequence[Job], served: Sequence[Served]
+    ) -> None:
         """Start what was claimed; a claim that was filled may have more behind it."""
         taken: dict[str, int] = defaultdict(int)
         for job in jobs:
             taken[job.queue] += 1
+        for claim, told in zip(claims, served, strict=True):
+            self._appetite.served(claim.queue, told)
+            if told.wait is not None:
+                self.bell.ring()  # The loop's pause ends when that time has come.
         for claim in claims:
             if taken[claim.queue] == claim.limit:
-                self._hungry[claim.queue] = True
+                self._appetite.arouse(claim.queue)
                 if self.slots[claim.queue] > self._busy[claim.queue] + claim.limit:
                     self._appender.ask()
         if jobs:
@@ -122,8 +132,12 @@ class Worker:
 
     def wake(self) -> None:
         """There may be jobs in any queue, from another process or for a slot now free."""
-        for queue in self._hungry:
-            self._hungry[queue] = True
+        self._appetite.arouse_all()
+        self.bell.ring()
+
+    def forget(self) -> None:
+        """Look everywhere from the beginning: the log may not be what it was."""
+        self._appetite.forget()
         self.bell.ring()
 
     # Turns.
@@ -133,21 +147,30 @@ class Worker:
         if not self._membership.trusted:
             self.abort("the lease of this process is over")
             await self._membership.rejoin()
-            self.wake()
+            self.forget()
             return True
         if self._clock.monotonic() >= self._reconcile_at:
             await self._take_over_unknown()
         if self._running and self._clock.monotonic() >= self._check_at:
             await self.check()
+        self._appetite.wake()
         room = any(
-            hungry and self.slots[queue] > self._busy[queue]
-            for queue, hungry in self._hungry.items()
+            slots > self._busy[queue] and self._appetite[queue]
+            for queue, slots in self.slots.items()
         )
         if room and not self._stopping:
             # Whatever comes of it rings: to ask again while a commit is under way, or while the
             # database is away, would keep the event loop busy with nothing.
             self._appender.ask()
         return False
+
+    def pause(self, longest: float) -> float:
+        """Return the seconds until there may be something to do, at most ``longest``."""
+        return min(longest, self._appetite.pause())
+
+    def waits(self, queue: str) -> bool:
+        """Return whether what is ready in ``queue`` is held back, as far as is known here."""
+        return queue in self.slots and self._appetite.opens(queue) and not self._appetite[queue]
 
     async def check(self) -> None:
         """Tell handlers whose run is closing, and end those that were fenced."""
@@ -219,6 +242,11 @@ class Worker:
         except Exception as error:  # Not the handler's: the attempt must end all the same.
             _log.exception("attempt %d of %s could not be executed", job.attempt, job.step)
             drafts = [_failed(job, "EXECUTION_ERROR", error)]
+        gone = task.gone
+        if drafts and gone is not None and not gone.done() and self._appetite.opens(job.queue):
+            # It counts at its limits until it has left, others are admitted only then; or when
+            # ``grace`` is over, as in a run that drains.
+            await asyncio.wait((gone,), timeout=self._grace)
         self._running.pop(job.id, None)
         self._unknown.add(job.id)
         if task.gone is None or task.gone.done():
@@ -233,7 +261,7 @@ class Worker:
 
     def _free(self, queue: str) -> None:
         self._busy[queue] -= 1
-        if self._hungry[queue]:
+        if self._appetite[queue]:
             self.bell.ring()
 
     async def _finish(self, job: Job, drafts: list[Draft], task: Task) -> None:
@@ -262,13 +290,14 @@ class Worker:
 
     async def _record_end(self, job: Job, drafts: list[Draft]) -> Outcome:
         lease = (job.id, self._membership.token)
-        dispatcher = self._dispatcher
-        fused = dispatcher.fuse(job.stream, drafts, lease) if dispatcher is not None else None
-        if fused is not None:
-            outcome = await fused
-            if outcome.refusal is None or outcome.refusal == Refusal.LEASE:
-                return outcome
-        future = self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True)
+        dispatcher, fact = self._dispatcher, _holds(drafts[-1].event)
+        if dispatcher is not None:
+            fused = dispatcher.fuse(job.stream, drafts, lease, **fact)
+            if fused is not None:
+                outcome = await fused
+                if outcome.refusal is None or outcome.refusal == Refusal.LEASE:
+                    return outcome
+        future = self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True, **fact)
         if dispatcher is not None:
             dispatcher.expect(job.stream, future)
         return await future
@@ -330,6 +359,14 @@ class Worker:
             for task in running.values()
         ]  # fmt: skip
         await asyncio.gather(*endings)
+
+
+def _holds(event: Event) -> dict[str, Any]:
+    """Return until when the limits that admitted an attempt admit nothing, if it says so."""
+    if not isinstance(event, StepErrored) or event.charged:
+        return {}
+    holds = event.retry_after if event.retry_at is None else event.retry_at
+    return {} if holds is None else {"holds": holds}
 
 
 def _failed(job: Job, code: str, error: Exception, *, again: bool = False) -> Draft:

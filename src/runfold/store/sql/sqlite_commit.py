@@ -82,7 +82,7 @@ def record(connection: sqlite3.Connection, log: LogSettings, batch: Batch) -> Co
     key = (log.log, batch.appender, batch.number)
     if known := connection.execute(_KNOWN, key).fetchone():
         return _repeated(connection, log.log, batch, *known)
-    now = clock(batch.now)
+    now, before = clock(batch.now), connection.total_changes
     last, last_ts = connection.execute(_LAST, (log.log, 1)).fetchone() or (0, 0)
     ts = max(now, last_ts)
     writing = Writing(connection, log.log, last=last, ts=ts, blob_min=log.blob_min)
@@ -90,6 +90,10 @@ def record(connection: sqlite3.Connection, log: LogSettings, batch: Batch) -> Co
     writing.settle()
     jobs, served = _claims(connection, log.log, batch.claims, writing)
     writing.flush()
+    if batch.claims and not batch.items and connection.total_changes == before:
+        # Claims that got nothing leave no trace: a commit would be a change of the file, which
+        # wakes every other process, which claims, which wakes this one.
+        return Committed([], [], moment(ts), served=served)
     first = last + 1 if writing.position > last else 0
     refused = _refused(outcomes)
     row = (batch.appender, batch.number, first, ts, log.log, refused)

@@ -46,7 +46,7 @@ class Accidents:
     def __init__(
         self, chaos: Chaos, loop: VirtualLoop, victim: Victim, *, context: Context,
         jump: Callable[[float], None], crash_all: Callable[[float], None],
-        all_spared: Callable[[], bool],
+        all_spared: Callable[[int], bool],
     ) -> None:  # fmt: skip
         self._chaos, self._loop, self._victim = chaos, loop, victim
         self._context, self._jump, self._crash_all = context, jump, crash_all
@@ -92,7 +92,9 @@ class Accidents:
             return
         if self._hits("repeat_delivery") is not None:
             dispatcher.leading = False
-        if (amount := self._hits("freeze_dispatcher", self._victim.is_spared)) is not None:
+        if (
+            amount := self._hits("freeze_dispatcher", lambda: self._victim.is_spared(1))
+        ) is not None:
             self._victim.freeze(spread(amount, 0.001, 2 * self._victim.lease))
             await asyncio.sleep(0)
         if (amount := self._hits("crash_dispatcher", self._victim.is_spared)) is not None:
@@ -127,9 +129,9 @@ class Accidents:
             await self._die(dies * 2 - 1)
         if not self._chaos.is_on:
             return
-        if (amount := self._hits("jump_clock", self._all_spared)) is not None:
+        if (amount := self._hits("jump_clock", lambda: self._all_spared(1))) is not None:
             self._jump(spread(amount * 2 - 1, 1, 600) if amount > 0.5 else -120 * (1 - amount * 2))
-        if (amount := self._hits("restart_all", self._all_spared)) is not None:
+        if (amount := self._hits("restart_all", lambda: self._all_spared(0))) is not None:
             self._crash_all(_pause(amount))
             await self._gone()
         if self._hits("lose_answer") is not None:

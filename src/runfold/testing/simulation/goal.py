@@ -45,7 +45,8 @@ class Pacer:
 
     def __init__(self, loop: VirtualLoop, view: LogView, processes: Sequence[Process]) -> None:
         self._loop, self._view, self._processes = loop, view, processes
-        self._head, self._since = -1, 0.0
+        self._seen: tuple[int | None, ...] = ()
+        self._since = 0.0
         self._asked_at = -1
         self.goal: Goal | None = None
         self.report: Callable[[str], str] = str
@@ -91,8 +92,10 @@ class Pacer:
     def _is_quiet(self, due: float | None) -> bool:
         """Return whether nothing happens before the next timer but looks for work, in vain."""
         loop, view = self._loop, self._view
-        if view.head != self._head:
-            self._head, self._since = view.head, loop.awake()
+        # A process that begins, or stood still, has not looked for work yet.
+        seen = (view.head, *(process.token for process in self._processes))
+        if seen != self._seen:
+            self._seen, self._since = seen, loop.awake()
         waited = loop.awake() - self._since
         if waited < SETTLE:
             return False

@@ -49,9 +49,9 @@ class Surroundings:
     """How many attempts the step of a job has."""
     processes: list[Process] = field(default_factory=list)
 
-    def all_spared(self) -> bool:
-        """Whether the loss of all leases would end a step for good."""
-        return self._is_spared(None)
+    def all_spared(self, more: int = 0) -> bool:
+        """Whether the loss of all leases, and of as many ``more``, would end a step for good."""
+        return self._is_spared(None, more)
 
     def is_spared(self, token: int | None, more: int = 0) -> bool:
         """Whether the loss of what ``token`` holds would end a step for good."""
@@ -64,8 +64,10 @@ class Surroundings:
         return any(job.row.attempt + more >= self.attempts_max(job) for job in leased)
 
     def jump(self, span: float) -> None:
-        """Move the store's clock."""
+        """Move the store's clock; processes learn a second later what became of their leases."""
         self.clock.jumped += span
+        for process in self.processes:
+            process.renew_soon()
 
     def crash_all(self, pause: float) -> None:
         """Let every process die at once."""
@@ -168,8 +170,16 @@ class Process:
         if self.token is None or (self.is_spared(1) and not is_forced):
             return
         self._world.view.sweep(self.token)
-        machine = self._machines[-1]
-        self._world.loop.call_later(LEARNS_AFTER, machine.renew, context=self._outside)
+        self.renew_soon()
+
+    def renew_soon(self) -> None:
+        """Try to renew the lease a second from now.
+
+        Until then it claims under a token that may be over, and what it claims stalls.
+        """
+        if self._machines:
+            renew = self._machines[-1].renew
+            self._world.loop.call_later(LEARNS_AFTER, renew, context=self._outside)
 
     def is_spared(self, more: int = 0) -> bool:
         """Whether the loss of its leases, and of as many ``more``, would end a step for good."""

@@ -1,0 +1,222 @@
+"""Runs out of the view that is kept of them: any page of millions in a few questions.
+
+The view is waited for until it has what was recorded at the call, so a listing is as right as
+one that folds. Where nobody keeps the view, or it has stopped, the log itself is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from runfold.client.finder import Finder
+from runfold.client.projections import Projections
+from runfold.client.run_query import RunQuery
+from runfold.client.session import Session
+from runfold.errors import ViewNotReady
+from runfold.flow.definition import FlowDefinition, RetryPolicy
+from runfold.flow.events import FlowCompleted, FlowFailed, FlowStart
+from runfold.kernel.event import Recorded
+from runfold.kernel.ids import text
+from runfold.ports import Name
+from runfold.ports_views import ViewQuery, ViewTable
+from runfold.projections.views import RUNS
+from runfold.projections.views.runs import RunRow, tags_of
+from runfold.runtime.tail import decode
+from runfold.wire import RunState, deadline_of, error_state
+
+PATIENCE = 1.0
+"""Seconds that a listing waits for the view before it asks the log."""
+ROWS = 200
+"""How many rows are read at once."""
+
+_HIGHEST = 2**63 - 1
+
+
+class RunRows:
+    """Answers queries about the runs of one log."""
+
+    def __init__(self, session: Session, projections: Projections, finder: Finder) -> None:
+        self._session, self._projections, self._finder = session, projections, finder
+
+    async def states(
+        self, query: RunQuery, *, before: int | None = None
+    ) -> AsyncIterator[tuple[int, RunState]]:
+        """Yield the wanted runs below stream ``before``, newest first, with their streams."""
+        table = await self._table()
+        if table is None:
+            async for found in self._finder.states(query, before=before):
+                yield found
+            return
+        low, high = await self._bounds(table, query)
+        high = min(high, before or _HIGHEST)
+        is_more = True
+        while is_more:
+            rows = await self._rows(table, query, low, high)
+            is_more = len(rows) >= ROWS
+            high = rows[-1].stream if rows else high
+            fitting = [row for row in rows if _takes(query, row)]
+            for row, state in zip(fitting, await self._shown(fitting), strict=True):
+                yield row.stream, state
+
+    async def count(self, query: RunQuery) -> int:
+        """Return how many runs are wanted."""
+        table = await self._table()
+        if table is None:
+            return await self._finder.count(query)
+        if len(query.tags) > 1 or any(begun is not None for _, begun in query.wanted):
+            found = 0
+            async for _ in self.states(query):
+                found += 1
+            return found
+        low, high = await self._bounds(table, query)
+        asked = [self._question(query, status, low, high) for status in _statuses(query)]
+        views = self._projections.store
+        return sum([await views.count(table, one) for one in asked])
+
+    async def _table(self) -> ViewTable | None:
+        """Return the table, once it has everything recorded so far; None where nobody keeps it."""
+        node = self._session.node
+        head = await node.store.head()
+        live = [
+            view
+            for view in await self._projections.store.parts()
+            if view.at.name == RUNS.name and view.state == "live" and not view.is_foreign
+        ]
+        kept = all(view.token is not None or view.position >= head for view in live)
+        if not live or not kept or any(view.error is not None for view in live):
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._projections.wait(RUNS, head)
+            return await self._projections.table(RUNS)
+        except (TimeoutError, ViewNotReady):
+            return None
+
+    async def _bounds(self, table: ViewTable, query: RunQuery) -> tuple[int, int]:
+        """Return the streams (from, below) between which runs were created in time."""
+        low = 0 if query.since is None else await self._first(table, query.since)
+        high = _HIGHEST if query.until is None else await self._first(table, query.until)
+        return low, high
+
+    async def _first(self, table: ViewTable, moment: datetime) -> int:
+        """Return the lowest stream of a run that was created at ``moment`` or later.
+
+        Runs are created in the order of their streams, so halving finds it.
+        """
+        low, high = 1, _HIGHEST
+        newest = await self._at_or_above(table, 0, "-stream")
+        if newest is None or newest.created_at < moment:
+            return high
+        high = newest.stream
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._at_or_above(table, middle, "stream")
+            if found is None or found.created_at >= moment:
+                high = middle
+            else:
+                low = found.stream + 1
+        return low
+
+    async def _at_or_above(self, table: ViewTable, stream: int, order: str) -> RunRow | None:
+        asked = ViewQuery((("tag", ""),), (("stream", ">=", stream),), (order,), limit=1)
+        found = await self._projections.store.query(table, asked)
+        return RUNS.rows.thaw(found[0]) if found else None
+
+    async def _rows(self, table: ViewTable, query: RunQuery, low: int, high: int) -> list[RunRow]:
+        """Return the newest rows in (low, high): of several statuses the newest of them all."""
+        found: list[tuple[Any, ...]] = []
+        for status in _statuses(query):
+            asked = self._question(query, status, low, high)
+            found += await self._projections.store.query(table, asked)
+        rows = sorted(map(RUNS.rows.thaw, found), key=lambda row: -row.stream)
+        return rows[:ROWS]
+
+    def _question(self, query: RunQuery, status: str | None, low: int, high: int) -> ViewQuery:
+        equal = {
+            "tag": min(query.tags, default=""),
+            "flow": query.flow,
+            "queue": query.queue,
+            "status": status,
+        }
+        return ViewQuery(
+            tuple((name, value) for name, value in equal.items() if value is not None),
+            (("stream", ">=", low), ("stream", "<", high)),
+            ("-stream",),
+            limit=ROWS,
+        )
+
+    async def _shown(self, rows: Sequence[RunRow]) -> list[RunState]:
+        """Return rows as states: inputs and results stand in the log."""
+        node = self._session.node
+        streams = [row.stream for row in rows]
+        names = await node.store.names(streams)
+        wanted = {place for row in rows for place in ((row.stream, 1), (row.stream, row.version))}
+        found = {
+            (stored.stream, stored.version): decode(node.codec, stored)
+            for stored in await node.store.read_versions(sorted(wanted))
+        }
+        states = []
+        for row in rows:
+            start = found[row.stream, 1].event
+            assert isinstance(start, FlowStart)
+            definition = await node.definitions.get(start.flow, start.definition)
+            last = found[row.stream, row.version]
+            states.append(_state(row, names[row.stream], start, last, definition))
+        return states
+
+
+def _state(
+    row: RunRow,
+    name: Name,
+    start: FlowStart,
+    last: Recorded,
+    definition: FlowDefinition | None,
+) -> RunState:
+    """Return a row, with what its start and its last event say, as a run without its steps."""
+    policy = start.retry or {}
+    entry = None if definition is None else definition.entry
+    attempts = RetryPolicy().max_attempts if entry is None else entry.retry.max_attempts
+    of_flow = None if definition is None else definition.deadline
+    end = last.event
+    return RunState(
+        id=text(name.id),
+        name=row.flow,
+        status=row.status,
+        input=start.input,
+        result=end.result if isinstance(end, FlowCompleted) else None,
+        error=error_state(end.error) if isinstance(end, FlowFailed) else None,
+        steps=[],
+        data={},
+        progress=row.progress,
+        attempt=row.attempt,
+        max_attempts=policy.get("max_attempts", attempts),
+        priority=start.priority or (entry.priority if entry is not None else None) or row.priority,
+        queue=row.queue,
+        tags=tags_of(row),
+        key=start.key,
+        parent=start.parent_run_id,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        due_at=row.due_at,
+        deadline=deadline_of(start.deadline, of_flow, row.due_at or row.created_at),
+        version=row.version,
+        position=last.position,
+    )
+
+
+def _statuses(query: RunQuery) -> list[str | None]:
+    """Return the statuses to ask for, one question each; None: whatever it is."""
+    statuses: list[str | None] = [*sorted({status for status, _ in query.wanted})]
+    return statuses or [None]
+
+
+def _takes(query: RunQuery, row: RunRow) -> bool:
+    has_status = not query.wanted or any(
+        status == row.status and begun in (None, row.started_at is not None)
+        for status, begun in query.wanted
+    )
+    return has_status and (len(query.tags) < 2 or query.tags <= set(tags_of(row)))
