@@ -31,9 +31,9 @@ PAGE = 2000
 """How many events one turn reads from the store at most."""
 PACE = 0.02
 """Seconds between two writes; what is appended meanwhile is written together."""
-SHARE = 4
+SHARE = 2
 """Writing may take one part in so many of the time: a slow database is written to less often."""
-PACE_MAX = 1.0
+PACE_MAX = 0.25
 """The longest pause between two writes, in seconds."""
 MOVE_EVERY = 0.25
 """Seconds after which a position is written although no row has changed."""
