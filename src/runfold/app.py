@@ -15,11 +15,13 @@ from runfold.client.flows import Flows
 from runfold.client.importing import Importing
 from runfold.client.log import Log
 from runfold.client.projections import Projections
+from runfold.client.queues import Queues
 from runfold.client.runs import Runs
 from runfold.client.session import Session
 from runfold.client.starting import Starting
 from runfold.client.view import ViewRows
 from runfold.client.watching import Watching
+from runfold.client.workers import Workers
 from runfold.define.flow import Flow
 from runfold.define.queue import Queue
 from runfold.errors import InvalidSettings
@@ -84,6 +86,10 @@ class Runfold(Starting, Importing, Watching):
         self._in_use = False
         self._entered: AsyncExitStack | None = None
         self._force: asyncio.Event | None = None
+        self.queues = Queues(self._session)
+        """What waits, and what holds it back."""
+        self.workers = Workers(self._session)
+        """Who works."""
         self.flows = Flows(self._session)
         """What was served here."""
         self.log = Log(self._session)

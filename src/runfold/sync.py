@@ -10,16 +10,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from runfold.errors import InvalidInput, RunfoldError
+from runfold.sync_spaces import SyncFlows, SyncQueues, SyncRuns, SyncWorkers
 
 if TYPE_CHECKING:
     from runfold.app import Runfold
     from runfold.client.capsule import Capsule
-    from runfold.client.flow_graph import FlowGraph
-    from runfold.client.flows import FlowInfo
     from runfold.client.redaction import Redact
     from runfold.client.reports import Chunk, Progress
     from runfold.client.run import Run
-    from runfold.client.runs import Page
     from runfold.define.target import Target
     from runfold.flow.diff import Diff
     from runfold.flow.why import Why
@@ -41,6 +39,10 @@ class SyncRunfold:
         self._stack: AsyncExitStack | None = None
         self._home: asyncio.AbstractEventLoop | None = None
         self._beginning = threading.Lock()
+        self.runs = SyncRuns(self.call, app.runs)
+        self.flows = SyncFlows(self.call, app.flows)
+        self.queues = SyncQueues(self.call, app.queues)
+        self.workers = SyncWorkers(self.call, app.workers)
 
     def __enter__(self) -> Self:
         """Run all roles in a thread of this process until the block ends."""
@@ -106,16 +108,6 @@ class SyncRunfold:
     def import_run(self, capsule: Capsule) -> SyncRun[Any]:
         """As ``Runfold.import_run``."""
         return SyncRun(self, self.call(self._app.import_run(capsule)))
-
-    @property
-    def flows(self) -> SyncFlows:
-        """What was served."""
-        return SyncFlows(self, self._app)
-
-    @property
-    def runs(self) -> SyncRuns:
-        """Listings of runs."""
-        return SyncRuns(self, self._app)
 
     def events(self, **filters: Any) -> Iterator[LogEvent]:
         """As ``Runfold.events``."""
@@ -224,40 +216,6 @@ def _refuse_on_a_loop() -> None:
         "rf.sync was called on the thread of a running event loop, which it would block; "
         "await the call on rf itself"
     )
-
-
-class SyncFlows:
-    """``rf.sync.flows``."""
-
-    def __init__(self, sync: SyncRunfold, app: Runfold) -> None:
-        self._sync, self._app = sync, app
-
-    def list(self) -> list[FlowInfo]:
-        """As ``Runfold.flows.list``."""
-        return self._sync.call(self._app.flows.list())
-
-    def graph(self, flow: Any) -> FlowGraph:
-        """As ``Runfold.flows.graph``."""
-        return self._sync.call(self._app.flows.graph(flow))
-
-
-class SyncRuns:
-    """``rf.sync.runs``."""
-
-    def __init__(self, sync: SyncRunfold, app: Runfold) -> None:
-        self._sync, self._app = sync, app
-
-    def list(self, of: Any = None, **filters: Any) -> Page:
-        """As ``Runfold.runs.list``."""
-        return self._sync.call(self._app.runs.list(of, **filters))
-
-    def count(self, of: Any = None, **filters: Any) -> int:
-        """As ``Runfold.runs.count``."""
-        return self._sync.call(self._app.runs.count(of, **filters))
-
-    def cancel(self, of: Any = None, **group: Any) -> int:
-        """As ``Runfold.runs.cancel``."""
-        return self._sync.call(self._app.runs.cancel(of, **group))
 
 
 class SyncRun(Generic[Out]):

@@ -1,4 +1,4 @@
-"""``runfold jobs`` and ``runfold flows`` against a database with a short past."""
+"""``runfold jobs``, ``flows`` and ``queues`` against a database with a short past."""
 
 from __future__ import annotations
 
@@ -123,3 +123,30 @@ def test_a_flow_that_was_never_served_is_refused(runfold: Call, past: dict[str, 
         refused = runfold("flows", command, "nothing")
         assert refused.exit_code == 1
         assert "was ever served" in refused.stderr
+
+
+def test_queues_are_listed_paused_and_resumed(runfold: Call, past: dict[str, str]) -> None:
+    done = answer(runfold("queues", "pause", "mail", "--until", "2999-01-01", "--json"))
+    assert done == {"queue": "mail", "accepted": "pause"}
+    runfold("queues", "pause", "cpu")
+    runfold("queues", "pause", "cpu", "--key", "7")
+    runfold("queues", "pause", "cpu", "--key", "de")
+    cpu, mail = answer(runfold("queues", "ls", "--json"))["items"]
+    assert (mail["name"], mail["delayed"], mail["paused"]) == ("mail", 1, True)
+    assert mail["pausedUntil"].startswith("2999-01-01")
+    assert (cpu["paused"], cpu["pausedUntil"], cpu["pausedKeys"]) == (
+        True, None, {"7": None, "de": None},
+    )  # fmt: skip
+    table = runfold("queues", "ls").stdout
+    assert "all, key 7, key de" in table
+    assert "all until 2999-01-01" in table
+    assert runfold("queues", "resume", "cpu", "--key", "7").stdout.endswith("in force\n")
+    runfold("queues", "resume", "mail")
+    cpu, mail = answer(runfold("queues", "ls", "--json"))["items"]
+    assert (mail["paused"], cpu["pausedKeys"]) == (False, {"de": None})
+
+
+def test_a_pause_without_a_moment_is_asked_wrongly(runfold: Call, past: dict[str, str]) -> None:
+    refused = runfold("queues", "pause", "mail", "--until", "soon")
+    assert refused.exit_code == 2
+    assert "is no moment" in refused.stderr

@@ -14,7 +14,17 @@ from docs.pages import ROOT, module, pages, reference, rows, sections
 PLUMBING = {"prepare_rows"}
 """Public because ``rf.sync`` calls it; nobody else does."""
 SET_IN_INIT = {
-    "rf": {"flows", "runs", "sync", "projections", "settings", "namespace", "log"},
+    "rf": {
+        "flows",
+        "queues",
+        "runs",
+        "workers",
+        "sync",
+        "projections",
+        "settings",
+        "namespace",
+        "log",
+    },
     "run": {"id"},
     "ctx": set[str](),
 }

@@ -31,7 +31,8 @@ LAYERS: dict[str, set[str]] = {
     "contrib": _INWARD | {"runtime", "store", "app", "facade"},
     "testing": _INWARD
     | {"define", "runtime", "client", "wire", "store", "system", "app", "facade"},
-    "sync": _INWARD | {"define", "client", "wire", "app"},
+    "sync": _INWARD | {"define", "client", "wire", "app", "sync_spaces"},
+    "sync_spaces": {"client"},
     "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store", "sync"},
     "facade": _INWARD | {"define", "client", "wire", "app"},
     "__main__": {"cli"},

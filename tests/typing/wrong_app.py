@@ -18,3 +18,14 @@ async def main(rf: Runfold) -> None:
     other: Run[Prepared] = await rf.start(flow, Raw(rows=[]))  # wrong: a run of a Report
     texts: list[str] = await (await rf.start(fetch, Note("x"))).result()  # wrong: list[int]
     print(number, other, texts)
+
+
+async def operate(rf: Runfold) -> None:
+    run = await rf.start(flow, Raw(rows=[1]))
+    rf.listen("print")  # wrong: nothing to call
+    rf.listen(print, run=run.id)  # wrong: an id is no Run
+    run.sse(after=1.5)  # wrong: no id of an event
+    await rf.runs.cancel(flow)  # wrong: the tags of the group are missing
+    await rf.runs.list(limit="50")  # wrong: a number
+    await rf.queues.limit("mail", [3])  # wrong: no limit
+    await rf.workers.scale("mail", "4")  # wrong: a number

@@ -17,6 +17,7 @@ from runfold.cli.log import log
 from runfold.cli.migrate import migrate
 from runfold.cli.program import Program
 from runfold.cli.projections import projections
+from runfold.cli.queues import queues
 from runfold.cli.rebuild import rebuild
 from runfold.cli.replay import replay
 from runfold.cli.roles import dispatcher, worker
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 for _command in (
-    demo, start, runs, jobs, flows, worker, dispatcher, migrate, rebuild, replay, log,
+    demo, start, runs, jobs, flows, queues, worker, dispatcher, migrate, rebuild, replay, log,
     projections,
 ):  # fmt: skip
     main.add_command(_command)

@@ -70,12 +70,8 @@ class Worker:
         self._busy: dict[str, int] = defaultdict(int)
         self._appetite = Appetite(self.slots, clock, holds_back)
         self._grace = grace
-        self._states = {
-            queue: codec.encode(
-                Draft(StepStarted(queue=queue, worker=membership.member.name))
-            ).state
-            for queue in self.slots
-        }
+        self._codec = codec
+        self._states = {queue: self._state(queue) for queue in self.slots}
         self._running: dict[int, Task] = {}
         self._unknown: set[int] = set()
         self._reconcile_at = math.inf
@@ -83,6 +79,21 @@ class Worker:
         self._stopping = False
         self.bell = Bell()
         """Rung when a slot becomes free or something has to be checked."""
+
+    def scale(self, queue: str, slots: int) -> None:
+        """Run up to ``slots`` handlers of ``queue`` at once; what runs goes on."""
+        self._states.setdefault(queue, self._state(queue))
+        self.slots[queue] = slots
+        self._appetite.arouse(queue)
+        self.bell.ring()
+
+    def busy(self, queue: str) -> int:
+        """Return how many slots of ``queue`` are in use."""
+        return self._busy[queue]
+
+    def _state(self, queue: str) -> bytes:
+        started = StepStarted(queue=queue, worker=self._membership.member.name)
+        return self._codec.encode(Draft(started)).state
 
     # What the appender asks and tells.
 

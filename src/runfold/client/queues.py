@@ -1,0 +1,119 @@
+"""``rf.queues``: what waits where, and what holds it back; said at run time, for all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from runfold.client.filters import checked_name, refused
+from runfold.client.session import Session
+from runfold.define.limits import AnyLimit, limits_of
+from runfold.define.queue import Queue
+from runfold.errors import InvalidDefinition
+from runfold.ports import QueueState
+
+_UNTIL_RESUMED = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitInfo:
+    """A limit: ``concurrency``, at most ``max`` at once, or ``rate``, at most ``max`` starts in
+    ``per`` seconds; ``keyed``: for each value of its key."""
+
+    kind: str
+    max: int
+    per: float | None
+    keyed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """A queue now, over all processes, in numbers of jobs."""
+
+    name: str
+    ready: int = 0
+    blocked: int = 0
+    """Held back by a limit, a pause, or jobs before them that are; or their run is paused."""
+    leased: int = 0
+    """Claimed: their handlers run."""
+    delayed: int = 0
+    """Due later."""
+    paused: bool = False
+    paused_until: datetime | None = None
+    """None of a queue that is paused until it is resumed, or not paused."""
+    paused_keys: Mapping[str, datetime | None] = field(default_factory=dict)
+    """The values of keys that are paused, each until when (None: until resumed)."""
+    limits: tuple[LimitInfo, ...] = ()
+
+    @classmethod
+    def of(cls, state: QueueState) -> QueueInfo:
+        """Return what the working tables say."""
+        return cls(
+            state.name, state.ready, state.blocked, state.leased, state.delayed,
+            state.closed_until is not None, _until(state.closed_until),
+            {key: _until(until) for key, until in state.closed_keys},
+            tuple(LimitInfo(one.kind, one.max, one.per, one.keyed) for one in state.limits),
+        )  # fmt: skip
+
+
+class Queues:
+    """``rf.queues``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def list(self) -> list[QueueInfo]:
+        """Return every queue that has jobs, limits or a pause, or is used by what is served
+        here, by name."""
+        found = {name: QueueInfo(name) for name in self._session.catalog.queue_names()}
+        for state in await self._session.node.store.queues():
+            found[state.name] = QueueInfo.of(state)
+        return [found[name] for name in sorted(found)]
+
+    async def stats(self, name: str | Queue) -> QueueInfo:
+        """Return one queue; nothing waits in one that nobody has ever used."""
+        queue = _name(name)
+        for state in await self._session.node.store.queues():
+            if state.name == queue:
+                return QueueInfo.of(state)
+        return QueueInfo(queue)
+
+    async def pause(
+        self, name: str | Queue, *, key: Any = None, until: datetime | None = None
+    ) -> None:
+        """Let nothing more of the queue be claimed, by any process, until it is resumed.
+
+        What runs goes on, what is started waits. ``key``: only jobs with this value of the
+        queue's key. ``until``: a moment (aware) from which it goes on by itself. Raises
+        ``InvalidInput``.
+        """
+        await self._session.node.queues.pause(_name(name), key=key, until=until)
+
+    async def resume(self, name: str | Queue, *, key: Any = None) -> None:
+        """Let the queue, or the value ``key``, go on; one that is not paused stays as it is."""
+        await self._session.node.queues.resume(_name(name), key=key)
+
+    async def limit(self, name: str | Queue, limits: Iterable[AnyLimit] | AnyLimit) -> None:
+        """Give the queue these limits instead of its own, until its code says others.
+
+        An empty list: none. A keyed limit needs one of that key in the code. Raises
+        ``InvalidInput``.
+        """
+        try:
+            given = limits_of(limits)
+        except InvalidDefinition as error:
+            raise refused("limits", str(error)) from error
+        await self._session.node.queues.limit(_name(name), given)
+
+
+def _name(queue: Any) -> str:
+    name = checked_name("name", queue.name if isinstance(queue, Queue) else queue)
+    if name is None:
+        raise refused("name", "name is None, expected that of a queue")
+    return name
+
+
+def _until(moment: datetime | None) -> datetime | None:
+    return None if moment is None or moment >= _UNTIL_RESUMED else moment
