@@ -107,6 +107,19 @@ def test_every_name_for_tests_has_its_row() -> None:
     assert sorted(rows(table)) == module("runfold.testing").__all__
 
 
+def test_every_strategy_has_its_row() -> None:
+    strategies = module("runfold.testing.strategies")
+    drawn = {name for name in vars(strategies) if name in rows_of_calls(reference("testing"))}
+    assert drawn == {
+        "broken_histories", "definitions", "faults", "histories", "inputs", "scripts",
+    }  # fmt: skip
+
+
+def rows_of_calls(text: str) -> set[str]:
+    """Return the functions whose calls are first cells of rows."""
+    return set(re.findall(r"^\| `(\w+)\(", text, re.MULTILINE))
+
+
 @pytest.mark.parametrize(
     "name", ["emitted", "progressed", "logged", "recorded", "output", "changed", "data"]
 )

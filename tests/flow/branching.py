@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from flow.building import flow, join, step
-from flow.driver import NOON, Driver
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.fork import descend, fork
 from runfold.flow.selection import prefix, remainder
 from runfold.kernel.event import Recorded
+from runfold.testing.building import flow, join, step
+from runfold.testing.driver import NOON, Driver
 
 MOST = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from flow.building import flow, step
-from flow.driver import BROKEN, NOON, OOPS, Driver
 from runfold.flow.definition import RetryPolicy
 from runfold.flow.events import FlowStart, StepCompleted, StepFailed, StepRetry
 from runfold.kernel.event import Draft
+from runfold.testing.building import flow, step
+from runfold.testing.driver import BROKEN, NOON, OOPS, Driver
 
 
 def claimed(**options: object) -> Driver:

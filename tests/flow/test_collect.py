@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flow.building import after, collect, failed, flow, join, step
-from flow.driver import Driver, Outcome, Work, play
+from runfold.testing.building import after, collect, failed, flow, join, step
+from runfold.testing.driver import Driver, Outcome, Work, play
 
 FAN = flow(
     step("start", emits="item"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flow.building import flow, step
-from flow.driver import BROKEN, Driver
 from runfold.flow.events import FlowFailed, StepScheduled
 from runfold.flow.work import Gate
+from runfold.testing.building import flow, step
+from runfold.testing.driver import BROKEN, Driver
 
 SAGA = flow(
     step("start", emits="one"),

@@ -9,13 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flow.branching import MOST, SEEDS, TWO_SIDES, forked, half_way
-from flow.building import after, flow, step
-from flow.driver import BROKEN, Driver, Outcome, Script, Work, play
-from flow.strategies import definitions, script
 from runfold.errors import Unforkable
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.diff import ABSENT, DIFFERENCES_MAX, Diff, diff
 from runfold.flow.trace import Trace
+from runfold.testing.building import after, flow, step
+from runfold.testing.driver import BROKEN, Driver, Outcome, Script, Work, play
+from runfold.testing.strategies import definitions, script
 
 
 def compared(one: Driver, other: Driver) -> Diff:

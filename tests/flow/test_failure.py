@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flow.building import after, failed, flow, step
-from flow.driver import BROKEN, Driver
 from runfold.flow.events import FlowDraining, FlowFailed, FlowStart, StepCancelled
 from runfold.flow.work import Gate
+from runfold.testing.building import after, failed, flow, step
+from runfold.testing.driver import BROKEN, Driver
 
 TWO = flow(step("start", emits="go"), step("a", "go"), step("b", "go"), step("c", after("b")))
 

@@ -9,15 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flow.branching import LATER, MOST, SEEDS, TWO_SIDES, begun, forked, half_way, version_of
-from flow.building import after, flow, step
-from flow.driver import NOON, OOPS, Driver, Outcome, Work, play
-from flow.strategies import definitions, script
 from flow.test_properties import told
 from runfold.errors import InvalidInput, Unforkable
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition, RetryPolicy
 from runfold.flow.fork import descend, fork
 from runfold.flow.selection import prefix
+from runfold.testing.building import after, flow, step
+from runfold.testing.driver import NOON, OOPS, Driver, Outcome, Work, play
+from runfold.testing.strategies import definitions, script
 
 
 def test_a_fork_keeps_what_was_done_and_starts_again_what_was_under_way() -> None:

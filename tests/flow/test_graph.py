@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from flow.building import after, collect, each, failed, flow, join, step
 from runfold.flow.definition import FlowDefinition, RetryPolicy, Subscription
 from runfold.flow.graph import GRAPHS_MAX, Graph, graph_of, validate
+from runfold.testing.building import after, collect, each, failed, flow, join, step
 
 START = step("start", emits="x y")
 

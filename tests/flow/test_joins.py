@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flow.building import after, each, failed, flow, join, step
-from flow.driver import BROKEN, Driver, Outcome, Work, play
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowFailed
+from runfold.testing.building import after, each, failed, flow, join, step
+from runfold.testing.driver import BROKEN, Driver, Outcome, Work, play
 
 DIAMOND = flow(
     step("start", emits="go"),

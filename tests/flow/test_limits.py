@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow.building import after, collect, each, failed, flow, join, step
-from flow.driver import BROKEN, Driver
 from runfold.flow.definition import FlowDefinition, LimitDefinition, StepDefinition
 from runfold.flow.events import FlowStart, StepScheduled
 from runfold.flow.graph import validate
 from runfold.flow.limits import names_of
 from runfold.flow.paths import TEXT_MAX, text_of
 from runfold.flow.start import creation
+from runfold.testing.building import after, collect, each, failed, flow, join, step
+from runfold.testing.driver import BROKEN, Driver
 
 
 def at_once(most: int = 1, key: str | None = None) -> LimitDefinition:

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow.driver import Driver, play
-from flow.strategies import definitions, histories, script
 from runfold.flow.activation import Activation
 from runfold.flow.decide import decide
 from runfold.flow.definition import COMPENSATION_SUFFIX, FlowDefinition
@@ -17,6 +15,8 @@ from runfold.flow.events import ENDS, StepRetry
 from runfold.flow.graph import validate
 from runfold.flow.run import Run, evolve, fold, new
 from runfold.kernel.event import Recorded
+from runfold.testing.driver import Driver, play
+from runfold.testing.strategies import broken_histories, definitions, script
 
 MOST = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -46,7 +46,7 @@ def _summary(act: Activation) -> tuple[Any, ...]:
     return (act.step, act.number, act.name, act.status, act.attempt, act.ended_version, act.plan)
 
 
-@given(histories(), definitions(steps_max=3))
+@given(broken_histories(), definitions(steps_max=3))
 @settings(MOST, max_examples=150)
 def test_evolve_and_decide_are_total(history: list[Recorded], definition: FlowDefinition) -> None:
     run = new(definition)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow.building import after, collect, each, flow, join, on, step
-from flow.driver import Driver, play
-from flow.strategies import definitions, script
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.replay import Diverges, Same, replay
+from runfold.testing.building import after, collect, each, flow, join, on, step
+from runfold.testing.driver import Driver, play
+from runfold.testing.strategies import definitions, script
 
 MOST = settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

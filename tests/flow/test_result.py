@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flow.building import after, failed, flow, step
-from flow.driver import BROKEN, Driver
+from runfold.testing.building import after, failed, flow, step
+from runfold.testing.driver import BROKEN, Driver
 
 
 def test_the_step_with_returns_says_it() -> None:

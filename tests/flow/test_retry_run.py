@@ -7,12 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flow.branching import MOST, SEEDS, TWO_SIDES, half_way, retried
-from flow.building import collect, failed, flow, join, step
-from flow.driver import BROKEN, Driver, play
-from flow.strategies import definitions, script
 from flow.test_properties import told
 from runfold.errors import InvalidInput, Unforkable
 from runfold.flow.definition import FlowDefinition
+from runfold.testing.building import collect, failed, flow, join, step
+from runfold.testing.driver import BROKEN, Driver, play
+from runfold.testing.strategies import definitions, script
 
 
 def test_a_retry_keeps_the_siblings_of_what_failed() -> None:

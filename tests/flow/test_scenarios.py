@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from flow.building import collect, flow, join, step
-from flow.driver import BROKEN, Driver, Outcome, Work, play
 from runfold.flow import events as ev
 from runfold.flow.names import step_id
 from runfold.kernel.event import Draft
+from runfold.testing.building import collect, flow, join, step
+from runfold.testing.driver import BROKEN, Driver, Outcome, Work, play
 
 
 def test_an_entry_emits_and_the_subscriber_runs_exactly_once() -> None:

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from flow.building import flow, step
-from flow.driver import NOON, Driver
 from runfold.flow.definition import StepDefinition
 from runfold.flow.events import FlowStart, State, StepProgress
 from runfold.flow.run import new
 from runfold.flow.start import creation
 from runfold.kernel.event import Draft
+from runfold.testing.building import flow, step
+from runfold.testing.driver import NOON, Driver
 
 ONE = flow(step("start", queue="cpu"))
 

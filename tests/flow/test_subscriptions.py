@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flow.building import after, collect, each, failed, flow, join, step
-from flow.driver import BROKEN, Driver
 from runfold.flow.events import FlowStart, StepScheduled
 from runfold.flow.inputs import trigger
+from runfold.testing.building import after, collect, each, failed, flow, join, step
+from runfold.testing.driver import BROKEN, Driver
 
 
 def test_the_entry_is_activated_once_with_the_input_of_the_run() -> None:

@@ -10,9 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow.branching import MOST, SEEDS, TWO_SIDES, half_way
-from flow.building import after, collect, failed, flow, step
-from flow.driver import BROKEN, NOON, OOPS, Driver, play
-from flow.strategies import definitions, script
 from runfold.errors import InvalidInput
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition, RetryPolicy
@@ -20,6 +17,9 @@ from runfold.flow.run import fold
 from runfold.flow.why import Why, why
 from runfold.flow.work import Gate
 from runfold.kernel.event import Recorded
+from runfold.testing.building import after, collect, failed, flow, step
+from runfold.testing.driver import BROKEN, NOON, OOPS, Driver, play
+from runfold.testing.strategies import definitions, script
 
 
 def asked(driver: Driver, step: str | None = None) -> Why:

@@ -11,9 +11,6 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow.building import flow, step
-from flow.driver import NOON, OOPS, Driver, Work
-from flow.strategies import definitions, script
 from runfold.errors import Unforkable
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
@@ -23,6 +20,9 @@ from runfold.flow.selection import prefix
 from runfold.flow.work import Ready
 from runfold.flow.working import Placed, Working
 from runfold.kernel.event import Draft, Recorded
+from runfold.testing.building import flow, step
+from runfold.testing.driver import NOON, OOPS, Driver, Work
+from runfold.testing.strategies import definitions, script
 
 MOVES = ("decide", "decide", "decide", "claim", "claim", "claim", "answer", "answer", "answer",
          "fire", "fire", "pause", "resume", "stall", "release", "cancel")  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flow.building import collect, each, failed, flow, join, on, step
-from flow.strategies import QUICK
 from runfold.flow.definition import FlowDefinition
+from runfold.testing.building import collect, each, failed, flow, join, on, step
+from runfold.testing.strategies import QUICK
 
 _ENTRY = step("s0", emits="e0 e1", retry=QUICK)
 

@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flow.driver import Driver, play
-from flow.strategies import script
 from golden.samples import full, least
 from golden.shapes import SHAPES
 from runfold.flow.events import REGISTRY
 from runfold.kernel.event import Draft, Event, Recorded
 from runfold.store.codec import JsonCodec
+from runfold.testing.driver import Driver, play
+from runfold.testing.strategies import script
 
 HERE = Path(__file__).parent
 EVENTS, HISTORIES = HERE / "events", HERE / "histories"

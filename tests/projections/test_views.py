@@ -10,9 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow.building import each, flow, on, step
-from flow.driver import NOON, Driver, play
-from flow.strategies import definitions, script
 from projections.building import Table
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowStart, Log
@@ -24,6 +21,9 @@ from runfold.projections.logged import Logged
 from runfold.projections.views import BUILT_IN, FLOW_RATES, LOGS, QUEUE_RATES, RUNS, STEPS, WAITS
 from runfold.projections.views.rates import percentile, with_duration
 from runfold.projections.views.runs import tags_of
+from runfold.testing.building import each, flow, on, step
+from runfold.testing.driver import NOON, Driver, play
+from runfold.testing.strategies import definitions, script
 
 MOST = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

@@ -9,8 +9,6 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flow.driver import OOPS, Script
-from flow.driver import Work as Played
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.inputs import resolve
@@ -23,6 +21,8 @@ from runfold.runtime.node import Node
 from runfold.runtime.runs import Runs
 from runfold.runtime.tail import Tail
 from runfold.runtime.timekeeper import Timekeeper
+from runfold.testing.driver import OOPS, Script
+from runfold.testing.driver import Work as Played
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 TURNS_MAX = 400

@@ -13,8 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow.driver import play
-from flow.strategies import definitions, script
 from runfold.errors import EngineRunning, LogUnreadable, StoreUnavailable
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
@@ -28,6 +26,8 @@ from runfold.store import open_store
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
 from runfold.system import RandomIds
+from runfold.testing.driver import play
+from runfold.testing.strategies import definitions, script
 from runtime.playing import LEASE, NOON, Moments, Play
 from runtime.scene import TWO_STEPS
 from runtime.tables import Tables, tables_of

@@ -1,13 +1,14 @@
 """A store, a dispatcher and workers in one: small enough to be read, strict about guards.
 
 It appends what it is told, keeps the rows that decisions ask for, and refuses what the engine
-would refuse. Time passes only by ``wait``; nothing happens unless a test says so.
+would refuse. Time passes only by ``wait``; nothing happens unless a test says so. What it
+records, the real engine could have recorded, so it is the model that others are compared with.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from runfold.kernel.event import Draft, Event, Recorded
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OOPS = ev.ErrorInfo(type="ValueError", code="EXECUTION_ERROR", message="oops")
+"""An error after which the step is tried again; ``BROKEN``: one after which it is not."""
 BROKEN = OOPS.model_copy(update={"retryable": False})
 STEPS_MAX = 20_000
 
@@ -66,6 +68,8 @@ class Driver:
         self.history: list[Recorded] = []
         self.run: Run = new(definition)
         self.now = now
+        self.commits: list[int] = []
+        """The versions at which a commit ended."""
         self.gate = Gate.OPEN
         self.jobs: dict[tuple[str, int], Ready] = {}
         self.leased: dict[tuple[str, int], Ready] = {}
@@ -81,12 +85,14 @@ class Driver:
     # What is recorded -----------------------------------------------------------------------
 
     def append(self, drafts: Iterable[Draft], rows: Iterable[Ready] = ()) -> None:
+        """Record ``drafts`` as one commit, and keep the rows that come with them."""
         assert not self.ended, "nothing follows an end"
         for draft in drafts:
             version = len(self.history) + 1
             recorded = Recorded(version, 1, version, self.now, *draft)
             self.history.append(recorded)
             evolve(self.run, recorded)
+        self.commits.append(len(self.history))
         for row in rows:
             self._place(row)
 
@@ -133,13 +139,16 @@ class Driver:
 
     @property
     def ended(self) -> bool:
+        """Whether the run has ended."""
         return bool(self.history) and self.history[-1].event.TOPIC in ev.ENDS
 
     def ready(self) -> list[tuple[str, int]]:
+        """Return the places, ``(step, number)``, that a worker could claim."""
         allowed = self.gate == Gate.OPEN or self.gate == Gate.COMPENSATING
         return list(self.jobs) if allowed else []
 
     def claim(self, step: str, number: int = 1) -> Work:
+        """Begin an attempt; return what its handler sees."""
         row = self.jobs.pop((step, number))
         self.leased[step, number] = row
         started = ev.StepStarted(queue=row.queue, worker="w")
@@ -155,6 +164,7 @@ class Driver:
     def complete(
         self, step: str, number: int = 1, *emits: Any, result: Any = None, states: Any = ()
     ) -> None:
+        """Let a claimed attempt return; an emit is a name, or a name and a payload."""
         pairs = [emit if isinstance(emit, tuple) else (emit, emit) for emit in emits]
         self._fact(
             step,
@@ -165,12 +175,15 @@ class Driver:
         )
 
     def fail(self, step: str, number: int = 1, error: ev.ErrorInfo = OOPS, **more: Any) -> None:
+        """Let a claimed attempt raise."""
         self._fact(step, number, ev.StepErrored(queue="default", error=error, **more))
 
     def stall(self, step: str, number: int = 1) -> None:
+        """Let the lease of an attempt end: charged."""
         self._fact(step, number, ev.StepStalled(queue="default"))
 
     def release(self, step: str, number: int = 1) -> None:
+        """Let an attempt be given back: not charged."""
         self._fact(step, number, ev.StepReleased(queue="default"))
 
     def do(self, step: str, number: int = 1, *emits: Any, **more: Any) -> Any:
@@ -183,6 +196,7 @@ class Driver:
     # What callers and time do ---------------------------------------------------------------
 
     def cancel(self, reason: str | None = None) -> bool:
+        """Ask for the end of the run; return whether that was accepted."""
         if self.ended or not ACCEPTING >> self.gate & 1:
             return False
         self.append([Draft(ev.FlowCancelRequested(reason=reason))])
@@ -190,11 +204,13 @@ class Driver:
         return True
 
     def pause(self) -> None:
+        """Let nothing more be claimed."""
         if not self.ended and self.gate == Gate.OPEN:
             self.append([Draft(ev.FlowPaused())])
             self.gate = Gate.PAUSED
 
     def resume(self) -> None:
+        """Let it go on."""
         if not self.ended and self.gate == Gate.PAUSED:
             self.append([Draft(ev.FlowResumed())])
             self.gate = Gate.OPEN
@@ -207,8 +223,10 @@ class Driver:
                 self.fire(row)
 
     def fire(self, row: Ready) -> None:
+        """Let one timer be due."""
         self.timers = [timer for timer in self.timers if timer[1] is not row]
-        fact = ev.TimerDue(kind=row.kind)  # type: ignore[arg-type]
+        assert row.kind is not None, "a job is claimed, not fired"
+        fact = ev.TimerDue(kind=row.kind)
         place = (row.step, row.activation, row.attempt) if row.step else (None, None, None)
         self.append([Draft(fact, *place)])
         if row.kind in {"start", "retry"}:
@@ -219,19 +237,24 @@ class Driver:
     # What a test looks at -------------------------------------------------------------------
 
     def topics(self) -> list[str]:
+        """Return the types of all events."""
         return [recorded.event.TOPIC for recorded in self.history]
 
     def found(self, kind: type[Event]) -> list[Recorded]:
+        """Return the events of one type."""
         return [recorded for recorded in self.history if isinstance(recorded.event, kind)]
 
     def names(self) -> set[str]:
         """The names of everything that was scheduled."""
-        return {recorded.event.name for recorded in self.found(ev.StepScheduled)}
+        events = [recorded.event for recorded in self.history]
+        return {event.name for event in events if isinstance(event, ev.StepScheduled)}
 
     def scheduled(self, step: str) -> int:
+        """Return how often ``step`` was scheduled."""
         return sum(recorded.step == step for recorded in self.found(ev.StepScheduled))
 
     def refolded(self) -> Run:
+        """Return the run, folded anew from its history."""
         return fold(self.definition, self.history)
 
 
@@ -241,13 +264,16 @@ def play(
     seed: int = 0,
     *,
     chaos: float = 0.0,
+    meddling: float = 0.0,
     limit: int = 7,
     driver: Driver | None = None,
 ) -> Driver:
     """Play a run to its end: one of the possible things at a time, chosen by ``seed``.
 
     ``chaos``: the chance that an attempt stalls or is released instead of being answered.
-    ``driver``: one that has begun already.
+    ``meddling``: the chance, before each move, that a caller pauses, resumes or cancels it.
+    ``limit``: how many activations one decision may cause at most. ``driver``: one that has
+    begun already.
     """
     rng = random.Random(seed)
     driver = driver or Driver(definition)
@@ -255,9 +281,15 @@ def play(
     for _ in range(STEPS_MAX):
         if driver.ended:
             return driver
+        if meddling and rng.random() < meddling:
+            _meddle(driver, rng)
         retries = [row for _, row in driver.timers if row.kind == "retry"]
         ready = driver.ready()
-        ways = [("claim", ready), ("answer", list(driver.leased)), ("fire", retries)]
+        ways: list[tuple[str, Sequence[Any]]] = [
+            ("claim", ready),
+            ("answer", list(driver.leased)),
+            ("fire", retries),
+        ]
         moves = [(what, choices) for what, choices in ways if choices]
         what, choices = rng.choice([*moves, ("decide", [None])])
         chosen: Any = rng.choice(choices)
@@ -267,9 +299,23 @@ def play(
             _answer(driver, script, works[chosen], rng, chaos)
         elif what == "fire":
             driver.fire(chosen)
-        elif not driver.decide(limit=rng.choice((1, 2, limit))) and not moves:
+        elif driver.decide(limit=rng.choice((1, 2, limit))) or moves:
+            continue
+        elif driver.gate == Gate.PAUSED:
+            driver.resume()
+        else:
             raise AssertionError(f"stranded: {driver.topics()}")
     raise AssertionError("goes on for ever")
+
+
+def _meddle(driver: Driver, rng: random.Random) -> None:
+    what = rng.choice(("pause", "pause", "resume", "resume", "cancel"))
+    if what == "pause":
+        driver.pause()
+    elif what == "resume":
+        driver.resume()
+    else:
+        driver.cancel("a caller wanted it")
 
 
 def _answer(driver: Driver, script: Script, work: Work, rng: random.Random, chaos: float) -> None:
