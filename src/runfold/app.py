@@ -90,12 +90,12 @@ class Runfold(Starting, Importing, Watching):
         """What waits, and what holds it back."""
         self.workers = Workers(self._session)
         """Who works."""
-        self.flows = Flows(self._session)
-        """What was served here."""
         self.log = Log(self._session)
         """The log as a whole: verify, rebuild."""
         self.projections = Projections(self._session, [*BUILT_IN, *projections])
         """How far read models are."""
+        self.flows = Flows(self._session, self.projections)
+        """What was served here."""
         self.runs = Runs(self._session, self.projections)
         """Listings of runs."""
         self.sync = SyncRunfold(self)

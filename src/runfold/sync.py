@@ -10,7 +10,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from runfold.errors import InvalidInput, RunfoldError
-from runfold.sync_spaces import SyncFlows, SyncQueues, SyncRuns, SyncWorkers
+from runfold.sync_spaces import (
+    SyncFlows,
+    SyncProjections,
+    SyncQueues,
+    SyncRuns,
+    SyncView,
+    SyncWorkers,
+)
 
 if TYPE_CHECKING:
     from runfold.app import Runfold
@@ -43,6 +50,7 @@ class SyncRunfold:
         self.flows = SyncFlows(self.call, app.flows)
         self.queues = SyncQueues(self.call, app.queues)
         self.workers = SyncWorkers(self.call, app.workers)
+        self.projections = SyncProjections(self.call, app.projections)
 
     def __enter__(self) -> Self:
         """Run all roles in a thread of this process until the block ends."""
@@ -147,6 +155,10 @@ class SyncRunfold:
                 loop.call_soon_threadsafe(stop)
 
         return stopped
+
+    def view(self, projection: Any) -> SyncView:
+        """As ``Runfold.view``."""
+        return SyncView(self.call, self._app.view(projection))
 
     def run_until_idle(self) -> None:
         """As ``Runfold.run_until_idle``."""

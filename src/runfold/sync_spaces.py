@@ -1,4 +1,4 @@
-"""``runs``, ``flows``, ``queues`` and ``workers`` of ``rf.sync``: as those of ``rf``, blocking."""
+"""The namespaces of ``rf.sync``: as those of ``rf``, blocking."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from runfold.client.flow_graph import FlowGraph
-    from runfold.client.flows import FlowInfo, Flows
+    from runfold.client.flows import FlowInfo, Flows, FlowStats
+    from runfold.client.projections import Projections, ProjectionStatus
     from runfold.client.queues import QueueInfo, Queues
+    from runfold.client.replaying import ReplayReport
     from runfold.client.runs import Page, Runs
+    from runfold.client.view import ViewPage, ViewRows
     from runfold.client.workers import Slots, WorkerInfo, Workers
+    from runfold.runtime.view_build import Verified
 
 T = TypeVar("T")
 
@@ -39,6 +43,10 @@ class SyncRuns:
         """As ``Runfold.runs.cancel``."""
         return self._call(self._runs.cancel(of, **group))
 
+    def replay(self, of: Any = None, **filters: Any) -> ReplayReport:
+        """As ``Runfold.runs.replay``."""
+        return self._call(self._runs.replay(of, **filters))
+
 
 class SyncFlows:
     """``rf.sync.flows``."""
@@ -53,6 +61,10 @@ class SyncFlows:
     def graph(self, flow: Any) -> FlowGraph:
         """As ``Runfold.flows.graph``."""
         return self._call(self._flows.graph(flow))
+
+    def stats(self, flow: Any, **options: Any) -> FlowStats:
+        """As ``Runfold.flows.stats``."""
+        return self._call(self._flows.stats(flow, **options))
 
 
 class SyncQueues:
@@ -99,3 +111,49 @@ class SyncWorkers:
     def scale(self, queue: Any, slots: int) -> None:
         """As ``Runfold.workers.scale``."""
         self._call(self._workers.scale(queue, slots))
+
+
+class SyncProjections:
+    """``rf.sync.projections``."""
+
+    def __init__(self, call: Call, projections: Projections) -> None:
+        self._call, self._projections = call, projections
+
+    def status(self) -> Sequence[ProjectionStatus]:
+        """As ``Runfold.projections.status``."""
+        return self._call(self._projections.status())
+
+    def wait(self, name: Any, position: int) -> None:
+        """As ``Runfold.projections.wait``."""
+        self._call(self._projections.wait(name, position))
+
+    def resume(self, name: Any) -> bool:
+        """As ``Runfold.projections.resume``."""
+        return self._call(self._projections.resume(name))
+
+    def rebuild(self, name: Any, **options: Any) -> None:
+        """As ``Runfold.projections.rebuild``."""
+        self._call(self._projections.rebuild(name, **options))
+
+    def verify(self, name: Any, **options: Any) -> Verified:
+        """As ``Runfold.projections.verify``."""
+        return self._call(self._projections.verify(name, **options))
+
+
+class SyncView:
+    """The rows of one projection, from ``rf.sync.view``."""
+
+    def __init__(self, call: Call, rows: ViewRows[Any]) -> None:
+        self._call, self._rows = call, rows
+
+    def get(self, *key: Any, **options: Any) -> Any:
+        """As ``get`` of ``Runfold.view``."""
+        return self._call(self._rows.get(*key, **options))
+
+    def list(self, *paging: Any, **filters: Any) -> ViewPage[Any]:
+        """As ``list`` of ``Runfold.view``."""
+        return self._call(self._rows.list(*paging, **filters))
+
+    def count(self, **filters: Any) -> int:
+        """As ``count`` of ``Runfold.view``."""
+        return self._call(self._rows.count(**filters))

@@ -19,7 +19,7 @@ from runfold.ports import Name
 from runfold.projections import Projection
 from runfold.projections.logged import Logged
 from runfold.projections.views import BUILT_IN, FLOW_RATES, LOGS, QUEUE_RATES, RUNS, STEPS, WAITS
-from runfold.projections.views.rates import percentile, with_duration
+from runfold.projections.views.rates import TOTAL, percentile, with_duration
 from runfold.projections.views.runs import tags_of
 from runfold.testing.building import each, flow, on, step
 from runfold.testing.driver import NOON, Driver, play
@@ -167,8 +167,11 @@ def test_minutes_add_up() -> None:
     driver = Driver(simple())
     driver.do("a", 1, "x")
     driver.do("b")
-    (of_flow,) = View(FLOW_RATES).feed("f", driver.history)
+    total, of_flow = View(FLOW_RATES).feed("f", driver.history)
+    assert total.minute == TOTAL
+    assert (total.started, total.completed, total.durations) == (1, 1, "")
     assert (of_flow.started, of_flow.completed, of_flow.failed) == (1, 1, 0)
+    assert of_flow.durations == "0:1"
     (of_queue,) = View(QUEUE_RATES).feed("f", driver.history)
     assert (of_queue.scheduled, of_queue.started, of_queue.completed) == (2, 2, 2)
     assert of_queue.durations == "0:2"

@@ -32,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "testing": _INWARD
     | {"define", "runtime", "client", "wire", "store", "system", "app", "facade"},
     "sync": _INWARD | {"define", "client", "wire", "app", "sync_spaces"},
-    "sync_spaces": {"client"},
+    "sync_spaces": {"client", "runtime"},
     "app": _INWARD | {"define", "runtime", "client", "wire", "system", "store", "sync"},
     "facade": _INWARD | {"define", "client", "wire", "app"},
     "__main__": {"cli"},

@@ -86,17 +86,29 @@ class Tail:
         if upto is None and not self.stale:
             return []
         self.stale = False  # Before the read: a ring in between makes it stale again.
+        try:
+            return await self._read(limit, upto)
+        except BaseException:
+            self.stale = True
+            raise
+
+    async def _read(self, limit: int, upto: int | None) -> list[Recorded]:
         rows = await self._log.read(after=self.position, limit=limit, upto=upto)
         is_full = len(rows) >= limit
         self.stale |= is_full
         # While this waited more may have been pushed; what stands in rows comes first.
         if not rows or rows[-1].position <= self.position:
             return self.pushed()
-        rows = [row for row in rows if row.position > self.position]
+        topics, codec = self.topics, self._codec
+        # Before the position moves: what cannot be read is read again, and never passed over.
+        page = [
+            decode(codec, row)
+            for row in rows
+            if row.position > self.position and (topics is None or row.topic in topics)
+        ]
         self.position = rows[-1].position
         self.split = rows[-1].stream if is_full else 0
-        topics = self.topics
-        return [decode(self._codec, row) for row in rows if topics is None or row.topic in topics]
+        return page
 
     def _wanted(self, page: list[Recorded]) -> list[Recorded]:
         if self.topics is None:

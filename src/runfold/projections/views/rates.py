@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from runfold.flow.events import (
@@ -29,6 +29,8 @@ from runfold.projections.logged import Logged
 from runfold.projections.projection import Projection
 from runfold.projections.rows import Rows
 
+TOTAL = datetime(1970, 1, 1, tzinfo=UTC)
+"""The minute of the row of a flow that has everything that ever happened, without durations."""
 OCTAVE = 4
 """Buckets in one doubling of a duration."""
 
@@ -72,18 +74,26 @@ QUEUE_RATES: Projection[QueueRate] = Projection("queue_rates", QueueRate, key=("
 def _of_flow(rows: Rows[FlowRate], at: Logged[Any]) -> None:
     flow, minute = at.flow or "", _minute(at.recorded.ts)
     rate = rows.get(flow, minute) or FlowRate(flow, minute)
+    total = rows.get(flow, TOTAL) or FlowRate(flow, TOTAL)
+    _count(rate, at.event)
+    _count(total, at.event)
     match at.event:
+        case FlowCompleted(duration=duration) | FlowFailed(duration=duration):
+            rate.durations = with_duration(rate.durations, duration)
+    rows.put(rate)
+    rows.put(total)
+
+
+def _count(rate: FlowRate, event: Any) -> None:
+    match event:
         case FlowStart():
             rate.started += 1
-        case FlowCompleted(duration=duration):
+        case FlowCompleted():
             rate.completed += 1
-            rate.durations = with_duration(rate.durations, duration)
-        case FlowFailed(duration=duration):
+        case FlowFailed():
             rate.failed += 1
-            rate.durations = with_duration(rate.durations, duration)
         case _:
             rate.cancelled += 1
-    rows.put(rate)
 
 
 @QUEUE_RATES.on(
