@@ -65,19 +65,28 @@ def test_two_processes_carry_a_flow(shop: Shell) -> None:
     assert [text.splitlines()[-1] for text in said] == ["stopped", "stopped"]
 
 
+def steps_once_scheduled(shop: Shell, step: str) -> dict[str, str]:
+    """Return the steps of the only run and their statuses, once it has ``step``."""
+    for _ in range(60):
+        (listed,) = json.loads(shop.run("runs", "ls", "--json").stdout)["items"]
+        run = json.loads(shop.run("runs", "show", listed["id"], "--json").stdout)
+        steps = {one["name"]: one["status"] for one in run["steps"]}
+        if step in steps:
+            return steps
+    raise AssertionError(f"step {step!r} was never scheduled")
+
+
 def test_a_worker_serves_only_the_queues_it_is_given(shop: Shell) -> None:
     with (
         shop.spawn("worker", "shop.main:rf", "--queue", "cpu=1", "--json") as worker,
         shop.spawn("dispatcher", "shop.main:rf") as dispatcher,
     ):
-        done = shop.run("start", "greet", "--input", '"you"', "--wait", "2", "--json")
+        done = shop.run("start", "greet", "--input", '"you"', "--wait", "0.1", "--json")
+        steps = steps_once_scheduled(shop, "shout")
         for process in (worker, dispatcher):
             process.send_signal(signal.SIGINT)
         said, _ = worker.communicate(timeout=30)
         dispatcher.communicate(timeout=30)
-    (listed,) = json.loads(shop.run("runs", "ls", "--json").stdout)["items"]
-    run = json.loads(shop.run("runs", "show", listed["id"], "--json").stdout)
-    steps = {step["name"]: step["status"] for step in run["steps"]}
     assert done.returncode == 1
     assert steps == {"hello": "completed", "shout": "queued"}
     assert json.loads(said.splitlines()[0])["queues"] == {"cpu": 1}
