@@ -67,6 +67,12 @@ def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
     # The item expects the version that was folded first: no gate can have changed either.
     more.pop("version", None)
     more.pop("gates", None)
+    # A store removes before it adds: what this takes away must not be among what was added.
+    gone = set(more.get("drops", ()))
+    if more.get("clears"):
+        fields.pop("rows", None)
+    elif gone and "rows" in fields:
+        fields["rows"] = [row for row in fields["rows"] if (row.step, row.activation) not in gone]
     for name in ("rows", "drops"):
         if name in more:
             fields[name] = [*fields.get(name, ()), *more.pop(name)]
