@@ -35,6 +35,7 @@ from runfold.items import (
     Stored,
 )
 from runfold.kernel.event import Draft, Event
+from runfold.ports_archive import Archives
 from runfold.ports_views import Views
 
 __all__ = [
@@ -350,7 +351,9 @@ class Transactions(Protocol):
 
 
 @runtime_checkable
-class Store(EventLog, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transactions, Protocol):
+class Store(
+    EventLog, Archives, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transactions, Protocol
+):
     """Everything together, for one namespace."""
 
     identity: LogIdentity
@@ -371,11 +374,9 @@ class Store(EventLog, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transac
 
     async def now(self) -> datetime:
         """Return the store's time."""
-        ...
 
     async def health(self) -> str:
         """Return one line about the store; raises ``StoreUnavailable``."""
-        ...
 
 
 class Clock(Protocol):
@@ -397,4 +398,3 @@ class Ids(Protocol):
 
     def run_id(self) -> bytes:
         """Return the 16 bytes of a new UUIDv7."""
-        ...

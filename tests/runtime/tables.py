@@ -14,7 +14,7 @@ from runfold.store.memory_limits import Limits
 from runfold.store.memory_log import Stream
 from runfold.store.sql.schema import METADATA
 
-KEPT = {"logs", "events", "events_archive", "blobs", "inbox", "tracking"}
+KEPT = {"logs", "events", "archive", "blobs", "inbox", "tracking"}
 """The truth, and what is other people's."""
 COMPARED = ("jobs", "timers", "open_runs", "streams")
 Row = tuple[tuple[str, Any], ...]

@@ -101,7 +101,8 @@ BEGIN
                     WHEN i.leader IS NOT NULL AND v_leader IS DISTINCT FROM i.leader THEN 3
                     WHEN NOT i.leased THEN 4
                     WHEN NOT i.there THEN 5
-                    WHEN i.events > 0 AND last.topic
+                    -- A stream whose last event is in the archive has ended long ago.
+                    WHEN i.events > 0 AND i.id IS NULL AND coalesce(last.topic, 'flow.completed')
                         IN ('flow.completed', 'flow.failed', 'flow.cancelled') THEN 6
                     WHEN (coalesce(i.gates, 15) >> coalesce(s.gate, 0)) & 1 = 0 THEN 7
                     WHEN i.version <> coalesce(last.version, 0) THEN 8

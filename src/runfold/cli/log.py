@@ -9,6 +9,7 @@ import click
 from runfold import Runfold
 from runfold.cli.answer import json_option, say_json
 from runfold.cli.database import Database, database_options
+from runfold.cli.moment import Span
 from runfold.cli.program import Refused
 from runfold.cli.timeline import Timeline
 
@@ -39,6 +40,21 @@ def tail(
 
 
 @log.command()
+@click.option(
+    "--older-than", type=Span(), required=True, help="Ended so long ago: 90d, 12h, 30m, or seconds."
+)
+@database_options
+@json_option
+def archive(database: Database, as_json: bool, older_than: float) -> None:
+    """Move runs that ended long ago to the archive."""
+    moved = database.ask(lambda rf: rf.log.archive(older_than=older_than))
+    if as_json:
+        say_json({"archived": moved})
+    else:
+        click.echo(f"{moved} runs archived")
+
+
+@log.command()
 @database_options
 @json_option
 def verify(database: Database, as_json: bool) -> None:
@@ -54,8 +70,8 @@ def verify(database: Database, as_json: bool) -> None:
         for finding in found.findings:
             click.echo(f"{finding.position}: {finding.what}")
         click.echo(
-            f"{found.events} events of {found.streams} streams; {found.ended} runs ended, "
-            f"{found.sealed} with their chain; {found.faults} faults"
+            f"{found.events} events ({found.archived} archived) of {found.streams} streams; "
+            f"{found.ended} runs ended, {found.sealed} with their chain; {found.faults} faults"
         )
     if not found.ok:
         raise Refused(f"the log is not whole: {found.faults} faults")

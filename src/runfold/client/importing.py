@@ -10,9 +10,11 @@ from runfold.client.run import Run
 from runfold.client.session import Session
 from runfold.client.travel import COPIED_EVENTS_MAX
 from runfold.errors import InvalidInput
+from runfold.flow.ending import archive_row
 from runfold.flow.events import ENDS, FlowCancelled
 from runfold.kernel.event import Draft, Event
 from runfold.ports import Refusal
+from runfold.runtime.decisions import rows
 
 GOES_ON = "imported while it went on; fork it to go on here"
 
@@ -46,7 +48,9 @@ class Importing:
         ]
         if drafts[-1].event.TOPIC not in ENDS:
             drafts.append(Draft(FlowCancelled(reason=GOES_ON), cause=len(drafts)))
-        outcome = await engine.submit(drafts, id=id, flow=capsule.flow)
+        row = archive_row(capsule.definition, drafts[-1].event.TOPIC)
+        leaves = [] if row is None else rows(capsule.flow, [row], offset=len(drafts) - 1)
+        outcome = await engine.submit(drafts, id=id, flow=capsule.flow, rows=leaves)
         if outcome.refusal == Refusal.EXISTS:
             raise _taken(capsule)
         result = self._session.catalog.result_of(capsule.flow)

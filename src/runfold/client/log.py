@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from runfold.client.options import checked_span
 from runfold.client.session import Session
 from runfold.runtime.rebuild import Progress, Rebuilt, rebuild
 from runfold.runtime.verify import Verified, verify
+from runfold.settings import Span
+
+PAGE = 200
+"""How many runs one transaction moves to the archive at most."""
 
 
 class Log:
@@ -18,7 +25,7 @@ class Log:
         return await self._session.node.store.head()
 
     async def verify(self, *, progress: Progress | None = None) -> Verified:
-        """Return whether the log is whole, and what is wrong with it: ``ok``, ``findings``.
+        """Return whether log and archive are whole, and what is wrong: ``ok``, ``findings``.
 
         Positions and versions have no hole, ends are final, every event can be read, and the
         hash chain of each ended run is as its end says. Reads everything; others work on
@@ -26,6 +33,23 @@ class Log:
         """
         node = self._session.node
         return await verify(node.store, node.codec, progress=progress)
+
+    async def archive(self, older_than: Span) -> int:
+        """Move runs that ended ``older_than`` seconds ago to the archive; return how many.
+
+        Their ids and keys stay taken, and their events are read as before. By the store's clock;
+        0: every run that has ended. The run of the newest event stays until there is a later
+        one. Many transactions: ended in the middle, what was moved is moved. Raises
+        ``InvalidInput`` for a span that is negative or no span.
+        """
+        span = checked_span("older_than", older_than)
+        store, moved, after = self._session.node.store, 0, 0
+        before = await store.now() - timedelta(seconds=span)
+        while streams := await store.archivable(after=after, before=before, limit=PAGE):
+            done = await store.archive(streams)
+            # What a call leaves is asked for again: it was too much, or stays for now.
+            moved, after = moved + done, streams[0] - 1 if done else streams[-1]
+        return moved
 
     async def rebuild(self, *, progress: Progress | None = None) -> Rebuilt:
         """Make every working table anew from the log, in one transaction; return what it held.

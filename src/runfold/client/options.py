@@ -43,18 +43,18 @@ def start_fields(
     if run_at is not None:
         fields["due_at"] = _moment("run_at", run_at)
     if delay is not None:
-        fields["delay"] = _span("delay", delay)
+        fields["delay"] = checked_span("delay", delay)
     if deadline is not None:
         moment = isinstance(deadline, datetime)
         fields["deadline"] = (
-            _moment("deadline", deadline) if moment else _span("deadline", deadline)
+            _moment("deadline", deadline) if moment else checked_span("deadline", deadline)
         )
     if priority is not None:
         fields["priority"] = _priority(priority)
     if retry is not None:
         fields["retry"] = _retry(retry)
     if timeout is not None:
-        fields["timeout"] = _span("timeout", timeout, least=0.0, strictly=True)
+        fields["timeout"] = checked_span("timeout", timeout, least=0.0, strictly=True)
     return fields
 
 
@@ -116,7 +116,10 @@ def _moment(option: str, value: object) -> datetime:
     return value
 
 
-def _span(option: str, value: object, *, least: float = 0.0, strictly: bool = False) -> float:
+def checked_span(
+    option: str, value: object, *, least: float = 0.0, strictly: bool = False
+) -> float:
+    """Return ``value`` in seconds; raises ``InvalidInput`` naming the option."""
     if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
         raise _refused(option, f"{option} is {value!r}, expected seconds or a timedelta")
     span = seconds(value)

@@ -43,6 +43,8 @@ def compile_flow(flow: Flow[Any, Any]) -> Sealed:
         steps=tuple(_definitions(steps, faults)),
         failure=flow.failure,
         deadline=flow.deadline,
+        keep=flow.keep,
+        keep_failed=flow.keep,
         state_cleanup=flow.state_cleanup,
     )
     faults.tell()
@@ -64,7 +66,13 @@ def compile_job(name: str, declared: Declared) -> Sealed:
     faults = Faults(f"job {name!r}")
     steps = list(_read([declared], faults))
     faults.tell()
-    definition = FlowDefinition(name=name, steps=tuple(_definitions(steps, faults)))
+    queue = declared.options.queue
+    definition = FlowDefinition(
+        name=name,
+        steps=tuple(_definitions(steps, faults)),
+        keep=queue.keep,
+        keep_failed=queue.keep_failed,
+    )
     faults.extend(validate(definition))
     faults.tell()
     handler = handler_of(steps[0], flow=name, standalone=True)

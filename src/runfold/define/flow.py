@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from runfold.define.compiler import compile_flow
 from runfold.define.declared import Declared, checked_options, many, name_of
 from runfold.define.decorators import Loose, Returning, Step
-from runfold.define.options import Options, check_name, span_of
+from runfold.define.options import Options, check_name, keep_of, span_of
 from runfold.define.signature import place_of, scope_of_caller
 from runfold.define.target import In, Out, Sealed, Target
 from runfold.define.topic import Source, Topic
@@ -42,6 +42,9 @@ class Flow(Target[In, Out], Generic[In, Out]):
 
     ``deadline``: seconds after the start at which a run is ended as failed; None: never.
 
+    ``keep``: seconds after its end until a run leaves the log for the archive, 0: at once; who
+    waits for it gets its result all the same. None, the default, keeps it in the log.
+
     ``state_cleanup``: when a run's state is removed: ``never``, ``immediate``,
     ``on-complete``, or seconds after its end. Defaults to ``never``.
     """
@@ -49,22 +52,26 @@ class Flow(Target[In, Out], Generic[In, Out]):
     @overload
     def __init__(
         self, name: str, *, input: type[In] = ..., result: type[Out] = ...,
-        failure: Failing = ..., deadline: Span | None = ..., state_cleanup: Cleanup | Span = ...,
+        failure: Failing = ..., deadline: Span | None = ..., keep: Span | None = ...,
+        state_cleanup: Cleanup | Span = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
         self: Flow[Any, O2], name: str, *, input: Any, result: type[O2] = ...,
-        failure: Failing = ..., deadline: Span | None = ..., state_cleanup: Cleanup | Span = ...,
+        failure: Failing = ..., deadline: Span | None = ..., keep: Span | None = ...,
+        state_cleanup: Cleanup | Span = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
         self: Flow[I2, Any], name: str, *, input: type[I2] = ..., result: Any,
-        failure: Failing = ..., deadline: Span | None = ..., state_cleanup: Cleanup | Span = ...,
+        failure: Failing = ..., deadline: Span | None = ..., keep: Span | None = ...,
+        state_cleanup: Cleanup | Span = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
         self: Flow[Any, Any], name: str, *, input: Any, result: Any,
-        failure: Failing = ..., deadline: Span | None = ..., state_cleanup: Cleanup | Span = ...,
+        failure: Failing = ..., deadline: Span | None = ..., keep: Span | None = ...,
+        state_cleanup: Cleanup | Span = ...,
     ) -> None: ...  # fmt: skip
     def __init__(
         self,
@@ -74,6 +81,7 @@ class Flow(Target[In, Out], Generic[In, Out]):
         result: Any = Any,
         failure: Failing = "stop",
         deadline: Span | None = None,
+        keep: Span | None = None,
         state_cleanup: Cleanup | Span = "never",
     ) -> None:
         check_name(name, "flow")
@@ -85,6 +93,7 @@ class Flow(Target[In, Out], Generic[In, Out]):
         self.input, self.result = input, result
         self.failure = failure
         self.deadline = span_of(deadline, "deadline")
+        self.keep = keep_of(keep, "keep")
         self.state_cleanup = _cleanup(state_cleanup)
         self.declared: list[Declared] = []
         """Its steps, in the order in which they were declared."""

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from runfold.define.limits import AnyLimit
 from runfold.errors import InvalidDefinition
 from runfold.flow.definition import LimitDefinition, RetryPolicy
-from runfold.settings import Span, seconds
+from runfold.settings import SPAN_MAX, Span, seconds
 
 PRIORITY_MIN = 1
 PRIORITY_MAX = 10
@@ -93,6 +93,8 @@ class QueueDefaults:
         retry: Retry | None = None,
         timeout: float | None = None,
         limits: tuple[LimitDefinition, ...] = (),
+        keep: float | None = None,
+        keep_failed: float | None = None,
     ) -> None:
         check_name(name, "queue")
         if limits and set("=#") & set(name):
@@ -104,6 +106,8 @@ class QueueDefaults:
         self.timeout = timeout
         self.limits = limits
         """What admits its jobs, whatever step or flow they are of."""
+        self.keep = keep
+        self.keep_failed = keep_failed
 
 
 class Options(TypedDict, total=False):
@@ -154,6 +158,16 @@ def span_of(span: Span | None, name: str) -> float | None:
     _check(hasattr(span, "total_seconds") or _is_number(span), name, span, "seconds")
     found = seconds(span)
     _check(math.isfinite(found) and found > 0, name, span, "more than 0 seconds")
+    return found
+
+
+def keep_of(keep: Span | None, name: str) -> float | None:
+    """Return ``keep`` in seconds, 0 too; None stays None."""
+    if keep is None:
+        return None
+    _check(hasattr(keep, "total_seconds") or _is_number(keep), name, keep, "seconds")
+    found = seconds(keep)
+    _check(0 <= found <= SPAN_MAX, name, keep, "0 seconds or more, at most a hundred years")
     return found
 
 

@@ -10,7 +10,7 @@ from runfold.define.declared import Declared, checked_options, name_of
 from runfold.define.decorators import MakesJob
 from runfold.define.job import Job
 from runfold.define.limits import AnyLimit, limits_of
-from runfold.define.options import Options, QueueDefaults, Retry, retry_of, span_of
+from runfold.define.options import Options, QueueDefaults, Retry, keep_of, retry_of, span_of
 from runfold.define.signature import place_of, scope_of_caller
 from runfold.define.target import Sealed
 from runfold.errors import InvalidDefinition
@@ -29,6 +29,10 @@ class Queue(QueueDefaults):
 
     ``retry`` and ``timeout`` (seconds) hold for its jobs, and for steps that are given this
     object as ``queue=``, where they say nothing themselves.
+
+    ``keep``: seconds until the run of a job that completed leaves for the archive, 0: at once;
+    ``keep_failed``: of one that failed or was cancelled. None, the default, keeps it in the log.
+    Both hold for its jobs, not for steps of flows.
     """
 
     def __init__(
@@ -39,12 +43,16 @@ class Queue(QueueDefaults):
         limits: Sequence[AnyLimit] | AnyLimit = (),
         retry: Retry | int | None = None,
         timeout: Span | None = None,
+        keep: Span | None = None,
+        keep_failed: Span | None = None,
     ) -> None:
         super().__init__(
             name,
             retry=None if retry is None else retry_of(retry),
             timeout=span_of(timeout, "timeout"),
             limits=limits_of(limits, concurrency),
+            keep=keep_of(keep, "keep"),
+            keep_failed=keep_of(keep_failed, "keep_failed"),
         )
         self.jobs: dict[str, AnyJob] = {}
         """Its jobs by full name, ``<queue>/<name>``."""

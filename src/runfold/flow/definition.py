@@ -108,6 +108,9 @@ class FlowDefinition(_Data):
     deadline: float | None = None
     """Seconds after the start, unless the start says otherwise."""
     keep: float | None = None
+    """Seconds until a run that completed leaves for the archive; None: it stays in the log."""
+    keep_failed: float | None = None
+    """The same for one that failed or was cancelled."""
     state_cleanup: Literal["never", "immediate", "on-complete"] | float = "never"
     activations_max: int = ACTIVATIONS_MAX
 

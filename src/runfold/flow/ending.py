@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from runfold.flow.chain import in_causal_order
+from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import ErrorInfo, FlowCancelled, FlowCompleted, FlowFailed
 from runfold.flow.graph import Node
 from runfold.flow.state import Run
-from runfold.flow.work import Decision
+from runfold.flow.work import Decision, Ready
 from runfold.kernel.event import Draft, Event
 
 
@@ -48,7 +49,18 @@ def _root(run: Run) -> str | None:
 
 
 def _end(run: Run, event: Event) -> Decision:
-    return Decision(drafts=[Draft(event, cause=run.version)], expected_version=run.version)
+    row = archive_row(run.definition, event.TOPIC)
+    return Decision(
+        drafts=[Draft(event, cause=run.version)],
+        ready=[] if row is None else [row],
+        expected_version=run.version,
+    )
+
+
+def archive_row(definition: FlowDefinition, end: str) -> Ready | None:
+    """Return the timer of a run that has ended so: when it leaves for the archive, if ever."""
+    keep = definition.keep if end == FlowCompleted.TOPIC else definition.keep_failed
+    return None if keep is None else Ready(draft=0, kind="archive", delay=keep)
 
 
 def duration(run: Run) -> float:

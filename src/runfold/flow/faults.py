@@ -52,8 +52,9 @@ def _of_flow(flow: FlowDefinition) -> Iterator[str]:
         )
     if flow.deadline is not None and not flow.deadline > 0:
         yield f"flow {flow.name!r} has deadline={flow.deadline}; it must be above 0 seconds"
-    if flow.keep is not None and not flow.keep >= 0:
-        yield f"flow {flow.name!r} has keep={flow.keep}; it must be 0 seconds or more"
+    for name, keep in (("keep", flow.keep), ("keep_failed", flow.keep_failed)):
+        if keep is not None and not keep >= 0:
+            yield f"flow {flow.name!r} has {name}={keep}; it must be 0 seconds or more"
     if isinstance(flow.state_cleanup, float) and not flow.state_cleanup >= 0:
         yield f"flow {flow.name!r} has state_cleanup={flow.state_cleanup}; it must be 0 or more"
     if flow.activations_max < 1:

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from runfold.flow.activation import Activation
 from runfold.flow.attempts import job
-from runfold.flow.events import FlowDraining, FlowStart, StepRetry, StepScheduled, TimerDue
+from runfold.flow.definition import FlowDefinition
+from runfold.flow.ending import archive_row
+from runfold.flow.events import ENDS, FlowDraining, FlowStart, StepRetry, StepScheduled, TimerDue
 from runfold.flow.run import Run
 from runfold.flow.start import deadline_row
 from runfold.flow.work import Ready
@@ -41,6 +43,7 @@ class Working:
         self._made: dict[tuple[str | None, int | None], Recorded] = {}
         self._start: Recorded | None = None
         self._draining: Recorded | None = None
+        self._end: Recorded | None = None
         self._over: set[str] = set()
         """Kinds of the run's own timers that came due."""
 
@@ -58,11 +61,13 @@ class Working:
             self._start = recorded
         elif isinstance(event, FlowDraining):
             self._draining = recorded
+        elif event.TOPIC in ENDS:
+            self._end = recorded
 
     def rows(self, run: Run) -> list[Placed]:
-        """Return the rows of ``run`` as it is now, none for one that has ended."""
+        """Return the rows of ``run`` as it is now: of one that has ended, when it is archived."""
         if run.ended:
-            return []
+            return [] if self._end is None else ended_rows(run.definition, self._end)
         placed = [self._work(run, act) for act in run.open.values() if act.answer is None]
         return [*placed, *self._timers(run)]
 
@@ -94,6 +99,12 @@ class Working:
             assert isinstance(draining.event, FlowDraining)
             timers.append(_timer(draining, Ready(0, kind="grace", delay=draining.event.grace)))
         return timers
+
+
+def ended_rows(definition: FlowDefinition, end: Recorded) -> list[Placed]:
+    """Return the rows of a run in the log that ended with ``end``: the timer of its archive."""
+    row = archive_row(definition, end.event.TOPIC)
+    return [] if row is None else [_timer(end, row)]
 
 
 def _timer(made: Recorded, row: Ready) -> Placed:

@@ -171,7 +171,7 @@ class Node:
 
     def _start_timekeeper(self, lease: float) -> None:
         self.timekeeper = Timekeeper(
-            self.store, self.store, self.store, self.appender, self.clock,
+            self.store, self.store, self.store, self.store, self.appender, self.clock,
             accept=self._accept, lease=lease,
         )  # fmt: skip
         self.service.loop("timekeeper", self.timekeeper.turn, self.timer_bell, self._timer_pause)

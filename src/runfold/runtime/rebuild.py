@@ -18,7 +18,8 @@ from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import ENDS, FlowDefined, FlowStart
 from runfold.flow.run import Run, evolve, new
 from runfold.flow.streams import name_of
-from runfold.flow.working import Placed, Working
+from runfold.flow.work import Gate
+from runfold.flow.working import Placed, Working, ended_rows
 from runfold.kernel.event import Event, Recorded
 from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Codec, Name, Rebuilding, Restored, RestoredRun, Store, Stored
@@ -90,7 +91,9 @@ class _Rebuild:
                     named.append((stored.stream, self._name(stored)))
                 elif stored.topic not in self._topics or stored.topic == FlowDefined.TOPIC:
                     self._learn(self._recorded(stored).event)
-            await self._tables.name(named, [one.stream for one in page if one.topic in ENDS])
+            ends = [one for one in page if one.topic in ENDS]
+            await self._tables.name(named, [one.stream for one in ends])
+            await self._leaving(ends)
             self.done.events = page[-1].position
             self.done.streams += len(named)
             progress(self.done.events, head)
@@ -110,6 +113,22 @@ class _Rebuild:
                 await self._read_on(begun, one.run)
                 await self._put([begun.pop(one.run.stream)])
         await self._tables.save_cursor(CURSOR, self._cursor)
+
+    async def _leaving(self, ends: Sequence[Stored]) -> None:
+        """Put back when runs that have ended leave for the archive, if they are not there."""
+        if not ends or not any(one for one in self._definitions.values() if _leaves(one)):
+            return
+        gone = await self._store.archived([one.stream for one in ends])
+        kept = {one.stream: one for one in ends if one.stream not in gone}
+        leaving: list[RestoredRun] = []
+        for first in await self._store.read_versions([(stream, 1) for stream in kept]):
+            definition = self._definition(first, self._recorded(first).event)
+            placed = ended_rows(definition, self._recorded(kept[first.stream]))
+            work = [_work(definition.name, one) for one in placed]
+            if work:
+                leaving.append(RestoredRun(first.stream, int(Gate.OPEN), work))
+        self.done.timers += len(leaving)
+        await self._tables.put(leaving)
 
     async def _read_on(self, begun: dict[int, _Folded], run: Run) -> None:
         """Fold the rest of a long run, page by page."""
@@ -179,6 +198,10 @@ class _Rebuild:
 def _work(flow: str, placed: Placed) -> Restored:
     row = rows(flow, [placed.row])[0]
     return Restored(placed.id, row._replace(due_at=placed.due_at, delay=None), placed.leased)
+
+
+def _leaves(definition: FlowDefinition) -> bool:
+    return definition.keep is not None or definition.keep_failed is not None
 
 
 def _untold(*_: Any) -> None:

@@ -16,6 +16,7 @@ from runfold.flow.events import StepStalled, TimerDue
 from runfold.flow.work import ACCEPTING, Gate
 from runfold.kernel.event import Draft
 from runfold.ports import Clock, Due, Inbox, InboxRow, Jobs, Members, Refusal, Row, Stalled
+from runfold.ports_archive import Archives
 from runfold.runtime.appender import Appender
 
 PAGE = 200
@@ -25,6 +26,8 @@ SWEEP_EVERY_MIN = 0.5
 of a lease."""
 ASK_EVERY = 5.0
 """Seconds after which the store is asked for the next due time although nobody set a timer."""
+ARCHIVE = "archive"
+"""The timer of a run that has ended: it leaves the log, and nothing is recorded."""
 
 _log = logging.getLogger("runfold.timekeeper")
 
@@ -33,13 +36,14 @@ Accept = Callable[[InboxRow], Awaitable[None]]
 
 
 class Timekeeper:
-    """Turns what is due into facts."""
+    """Turns what is due into facts, and has runs archived whose time in the log is over."""
 
     def __init__(
         self,
         jobs: Jobs,
         members: Members,
         inbox: Inbox,
+        archives: Archives,
         appender: Appender,
         clock: Clock,
         *,
@@ -47,6 +51,7 @@ class Timekeeper:
         lease: float,
     ) -> None:
         self._jobs, self._members, self._inbox = jobs, members, inbox
+        self._archives = archives
         self._appender, self._clock, self._accept = appender, clock, accept
         self._lease = lease
         self._sweep_at: float | None = None
@@ -93,7 +98,9 @@ class Timekeeper:
         self._fires_at = None
         due = await self._jobs.due(PAGE, now=self._clock.now())
         outcomes = [
-            (timer, self._appender.submit([_due(timer)], **_fields(timer))) for timer in due
+            (timer, self._appender.submit([_due(timer)], **_fields(timer)))
+            for timer in due
+            if timer.kind != ARCHIVE
         ]
         late = []
         for timer, future in outcomes:
@@ -103,6 +110,8 @@ class Timekeeper:
                 late.append(timer)
         for timer in late:
             await self._appender.submit([_due(timer)], stream=timer.stream, timer=timer.id)
+        if ended := [timer.stream for timer in due if timer.kind == ARCHIVE]:
+            await self._archives.archive(ended, now=self._clock.now())
         return bool(due)
 
     async def _accept_all(self) -> bool:

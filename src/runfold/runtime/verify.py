@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from runfold.flow.events import ENDS
 from runfold.flow.seal import Chain, digest, entry
 from runfold.kernel.event import Event
 from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Codec, EventLog, Stored
+from runfold.ports_archive import Archives, Counted
 
 PAGE = 2000
 """How many events are read at a time."""
@@ -24,6 +25,10 @@ FINDINGS_MAX = 1000
 """How many findings are kept; more are counted."""
 
 Progress = Callable[[int, int], None]
+
+
+class Whole(EventLog, Archives, Protocol):
+    """A log with its archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Verified:
 
     events: int = 0
     streams: int = 0
+    archived: int = 0
+    """Of the events: how many are in the archive."""
     ended: int = 0
     """Runs that have ended."""
     sealed: int = 0
@@ -62,7 +69,7 @@ class _Open:
     chain: Chain = field(default_factory=Chain)
 
 
-async def verify(log: EventLog, codec: Codec, *, progress: Progress | None = None) -> Verified:
+async def verify(log: Whole, codec: Codec, *, progress: Progress | None = None) -> Verified:
     """Return what is wrong with the log, up to where it ended when this was called."""
     head, work = await log.head(), _Verification(codec)
     after = 0
@@ -75,6 +82,7 @@ async def verify(log: EventLog, codec: Codec, *, progress: Progress | None = Non
             work.finds(head, f"positions {work.last + 1} to {head} are missing")
         if progress is not None:
             progress(after, head)
+    work.count(await log.counted())
     return work.found
 
 
@@ -105,6 +113,16 @@ class _Verification:
             about = (stored.step, stored.activation, stored.attempt, stored.key, stored.cause)
             stream.chain.add(entry(stored.topic, digest(stored.state or b""), *about))
         stream.version = stored.version
+
+    def count(self, counted: Counted) -> None:
+        """Compare the last position with how many events there are, here and in the archive."""
+        self.found.archived = counted.archive
+        if counted.log + counted.archive != counted.head:
+            self.finds(
+                counted.head,
+                f"there are {counted.log} events in the log and {counted.archive} in the archive, "
+                f"expected {counted.head} together",
+            )
 
     def finds(self, position: int, what: str) -> None:
         """Keep a finding."""

@@ -28,6 +28,7 @@ from runfold.ports import (
     Transaction,
 )
 from runfold.settings import Settings
+from runfold.store.memory_archive import MemoryArchive
 from runfold.store.memory_claim import leased_job
 from runfold.store.memory_commit import commit
 from runfold.store.memory_log import Database
@@ -37,7 +38,7 @@ from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
 from runfold.store.memory_views import MemoryViews
 
 
-class MemoryStore:
+class MemoryStore(MemoryArchive):
     """A whole ``ports.Store`` over Python objects.
 
     ``clock`` is asked for the store's time; None: the clock of this machine.

@@ -63,6 +63,8 @@ class Log:
     identity: LogIdentity
     events: list[Stored] = field(default_factory=list)
     streams: dict[int, Stream] = field(default_factory=dict)
+    archived: set[int] = field(default_factory=set)
+    """Streams that are in the archive."""
     ids: dict[bytes, int] = field(default_factory=dict)
     jobs: dict[int, Work] = field(default_factory=dict)
     timers: dict[int, Work] = field(default_factory=dict)

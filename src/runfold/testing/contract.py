@@ -13,6 +13,7 @@ inbox, and ``replace_log``, a restore (without them their tests are skipped, and
 
 from __future__ import annotations
 
+from runfold.testing.contract_archive import ArchiveContract
 from runfold.testing.contract_batches import BatchContract
 from runfold.testing.contract_claims import ClaimContract
 from runfold.testing.contract_closures import ClosureContract
@@ -44,6 +45,7 @@ class StoreContract(
     RowContract,
     TimerContract,
     RebuildContract,
+    ArchiveContract,
     ClaimContract,
     LimitContract,
     RateContract,

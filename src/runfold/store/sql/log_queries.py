@@ -1,19 +1,23 @@
 """The questions that are asked about the log: one statement, one name.
 
-All of them are probes or short ranges of ``events_pk``, ``events_version``, ``streams_pk``,
-``streams_id`` or ``open_runs_pk``; EXPLAIN tests say so.
+All of them are probes or short ranges of ``events_pk``, ``events_version``, their likes of the
+archive; EXPLAIN tests say so. By position the
+log is asked first, then both in one statement where ``has_hole`` says so; by stream the log first,
+then the archive for what was not there: a run moves whole and never back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     BindParameter,
-    LargeBinary,
+    ColumnElement,
     Select,
+    Table,
     any_,
     bindparam,
     case,
@@ -21,69 +25,75 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    union_all,
 )
-from sqlalchemy.sql.selectable import TableValuedAlias
 
-from runfold.store.sql.schema import BATCHES, BLOBS, EVENTS, OPEN_RUNS, STREAMS
+from runfold.store.sql.schema import ARCHIVE, BATCHES, BLOBS, EVENTS
+from runfold.store.sql.stream_queries import each, unnested
 
-_BODY = (
-    select(BLOBS.c.body)
-    .where(BLOBS.c.log_id == EVENTS.c.log_id, BLOBS.c.hash == EVENTS.c.blob)
-    .scalar_subquery()
-)
-_STORED = (
-    EVENTS.c.position,
-    EVENTS.c.stream,
-    EVENTS.c.version,
-    EVENTS.c.ts,
-    EVENTS.c.topic,
-    # A subquery and not a join: it is looked up only where there is a blob.
-    case((EVENTS.c.blob.is_(None), EVENTS.c.state), else_=_BODY).label("state"),
-    EVENTS.c.step,
-    EVENTS.c.activation,
-    EVENTS.c.attempt,
-    EVENTS.c.key,
-    EVENTS.c.cause,
-)
 _LOG: BindParameter[int] = bindparam("log_id")
 _NUMBERS = ARRAY(BigInteger())
 
 
-def _unnested(**arrays: ARRAY[Any]) -> TableValuedAlias:
-    """Return the rows of parallel arrays, each a parameter of that name."""
-    columns = [bindparam(name, type_=kind) for name, kind in arrays.items()]
-    return func.unnest(*columns).table_valued(*arrays).render_derived("wanted")
-
-
-def _each(wanted: TableValuedAlias, probe: Select[Any]) -> Select[Any]:
-    """Return what ``probe`` finds for each row of ``wanted``; it finds at most one.
-
-    The limit keeps the probe a probe: without statistics (a table that was empty when the
-    statement was planned) the planner would read the whole log instead.
-    """
-    found = probe.correlate(wanted).limit(1).lateral("found")
-    return select(*found.c).select_from(wanted.join(found, true()))
-
-
-def read() -> Select[Any]:
-    """Return events with positions in (``after``, ``upto``], in order."""
-    at = EVENTS.c.position
+def stored(of: Table = EVENTS) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of a ``Stored``, read from the log or from the archive."""
+    body = (
+        select(BLOBS.c.body)
+        .where(BLOBS.c.log_id == of.c.log_id, BLOBS.c.hash == of.c.blob)
+        .scalar_subquery()
+    )
     return (
-        select(*_STORED)
-        .where(EVENTS.c.log_id == _LOG, at > bindparam("after"), at <= bindparam("upto"))
+        of.c.position,
+        of.c.stream,
+        of.c.version,
+        of.c.ts,
+        of.c.topic,
+        # A subquery and not a join: it is looked up only where there is a blob.
+        case((of.c.blob.is_(None), of.c.state), else_=body).label("state"),
+        of.c.step,
+        of.c.activation,
+        of.c.attempt,
+        of.c.key,
+        of.c.cause,
+    )
+
+
+def read(of: Table = EVENTS) -> Select[Any]:
+    """Return events with positions in (``after``, ``upto``], in order."""
+    at = of.c.position
+    return (
+        select(*stored(of))
+        .where(of.c.log_id == _LOG, at > bindparam("after"), at <= bindparam("upto"))
         .order_by(at)
         .limit(bindparam("limit"))
     )
 
 
-def read_stream() -> Select[Any]:
+def read_all() -> Select[Any]:
+    """Return what ``read`` does, of the log and the archive as they are at one moment."""
+    pages = [select(read(of).subquery()) for of in (EVENTS, ARCHIVE)]
+    both = union_all(*pages).subquery("both")
+    return select(both).order_by(both.c.position).limit(bindparam("limit"))
+
+
+def has_hole(found: Sequence[Any], *, after: int, limit: int, upto: int | None) -> bool:
+    """Return whether a page of ``read`` may lack events that are in the archive.
+
+    Never so at the end of the log, for the newest event is never in the archive: a reader that
+    keeps up asks the log alone.
+    """
+    last = found[-1][0] if found else after
+    return last != after + len(found) or (len(found) < limit and upto is not None and last < upto)
+
+
+def read_stream(of: Table = EVENTS) -> Select[Any]:
     """Return events of ``stream`` with versions in (``after``, ``upto``], in order."""
-    at = EVENTS.c.version
+    at = of.c.version
     return (
-        select(*_STORED)
+        select(*stored(of))
         .where(
-            EVENTS.c.log_id == _LOG,
-            EVENTS.c.stream == bindparam("stream"),
+            of.c.log_id == _LOG,
+            of.c.stream == bindparam("stream"),
             at > bindparam("after"),
             at <= bindparam("upto"),
         )
@@ -92,26 +102,26 @@ def read_stream() -> Select[Any]:
     )
 
 
-def read_versions() -> Select[Any]:
+def read_versions(of: Table = EVENTS) -> Select[Any]:
     """Return the events at the places of the parallel arrays ``streams`` and ``versions``."""
-    wanted = _unnested(streams=_NUMBERS, versions=_NUMBERS)
-    return _each(
+    wanted = unnested(streams=_NUMBERS, versions=_NUMBERS)
+    return each(
         wanted,
-        select(*_STORED).where(
-            EVENTS.c.log_id == _LOG,
-            EVENTS.c.stream == wanted.c.streams,
-            EVENTS.c.version == wanted.c.versions,
+        select(*stored(of)).where(
+            of.c.log_id == _LOG,
+            of.c.stream == wanted.c.streams,
+            of.c.version == wanted.c.versions,
         ),
     )
 
 
-def read_streams() -> Select[Any]:
+def read_streams(of: Table = EVENTS) -> Select[Any]:
     """Return the first ``upto`` events of each of the array ``streams``, each in order."""
-    wanted = _unnested(streams=_NUMBERS)
+    wanted = unnested(streams=_NUMBERS)
     found = (
-        select(*_STORED)
-        .where(EVENTS.c.log_id == _LOG, EVENTS.c.stream == wanted.c.streams)
-        .order_by(EVENTS.c.version)
+        select(*stored(of))
+        .where(of.c.log_id == _LOG, of.c.stream == wanted.c.streams)
+        .order_by(of.c.version)
         .correlate(wanted)
         .limit(bindparam("upto"))
         .lateral("found")
@@ -119,10 +129,10 @@ def read_streams() -> Select[Any]:
     return select(*found.c).select_from(wanted.join(found, true()))
 
 
-def last_version() -> Select[Any]:
+def last_version(of: Table = EVENTS) -> Select[Any]:
     """Return the version that ``stream`` is at, null without one."""
-    return select(func.max(EVENTS.c.version)).where(
-        EVENTS.c.log_id == _LOG, EVENTS.c.stream == bindparam("stream")
+    return select(func.max(of.c.version)).where(
+        of.c.log_id == _LOG, of.c.stream == bindparam("stream")
     )
 
 
@@ -131,57 +141,14 @@ def head() -> Select[Any]:
     return select(func.max(EVENTS.c.position)).where(EVENTS.c.log_id == _LOG)
 
 
-def places() -> Select[Any]:
+def places(of: Table = EVENTS) -> Select[Any]:
     """Return position, stream and version of the events at ``positions``."""
-    wanted = _unnested(positions=_NUMBERS)
-    return _each(
+    wanted = unnested(positions=_NUMBERS)
+    return each(
         wanted,
-        select(EVENTS.c.position, EVENTS.c.stream, EVENTS.c.version).where(
-            EVENTS.c.log_id == _LOG, EVENTS.c.position == wanted.c.positions
+        select(of.c.position, of.c.stream, of.c.version).where(
+            of.c.log_id == _LOG, of.c.position == wanted.c.positions
         ),
-    )
-
-
-def find() -> Select[Any]:
-    """Return id and number of those of ``ids`` that are streams."""
-    wanted = _unnested(ids=ARRAY(LargeBinary()))
-    return _each(
-        wanted,
-        select(STREAMS.c.id, STREAMS.c.stream).where(
-            STREAMS.c.log_id == _LOG, STREAMS.c.id == wanted.c.ids
-        ),
-    )
-
-
-def names() -> Select[Any]:
-    """Return number, id and flow of ``streams``."""
-    wanted = _unnested(streams=_NUMBERS)
-    return _each(
-        wanted,
-        select(STREAMS.c.stream, STREAMS.c.id, STREAMS.c.flow).where(
-            STREAMS.c.log_id == _LOG, STREAMS.c.stream == wanted.c.streams
-        ),
-    )
-
-
-def runs(*, of_flow: bool) -> Select[Any]:
-    """Return numbers of runs below ``before``, newest first; only of ``flow`` if asked."""
-    found = select(STREAMS.c.stream).where(
-        STREAMS.c.log_id == _LOG,
-        STREAMS.c.stream < bindparam("before"),
-        STREAMS.c.flow == bindparam("flow") if of_flow else STREAMS.c.flow.is_not(None),
-    )
-    return found.order_by(STREAMS.c.stream.desc()).limit(bindparam("limit"))
-
-
-def open_runs() -> Select[Any]:
-    """Return numbers above ``after`` of runs that have not ended, oldest first."""
-    at = OPEN_RUNS.c.stream
-    return (
-        select(at)
-        .where(OPEN_RUNS.c.log_id == _LOG, at > bindparam("after"))
-        .order_by(at)
-        .limit(bindparam("limit"))
     )
 
 

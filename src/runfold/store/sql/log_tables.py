@@ -1,7 +1,7 @@
 """The tables that are the truth: the logs, their streams, events and blobs.
 
-``events``, ``blobs`` and the row in ``logs`` are all that a rebuild needs; ``streams`` and
-``batches`` are derived and stand here because every append writes them.
+``events``, ``archive``, ``blobs`` and the row in ``logs`` are all that a rebuild needs;
+``streams`` and ``batches`` are derived and stand here because every append writes them.
 """
 
 from __future__ import annotations
@@ -47,29 +47,37 @@ STREAMS = Table(
     sqlite_with_rowid=False,
 )
 
-EVENTS = Table(
-    "events",
-    METADATA,
-    column("position", BigInteger(), "place in the log, from 1, contiguous"),
-    column("stream", BigInteger(), "number of the stream"),
-    column("ts", MOMENT, "when recorded, never before the event before it"),
-    log_id(),
-    column("version", Integer(), "place in the stream, from 1, contiguous"),
-    column("activation", Integer(), "activation that this is about", null=True),
-    column("attempt", Integer(), "attempt that this is about", null=True),
-    column("cause", Integer(), "version of the event that caused this one", null=True),
-    column("topic", Text(), "type of the event; never changes"),
-    column("step", Text(), "step that this is about", null=True),
-    column("key", Text(), "key of the queue's keyed limit", null=True),
-    column("state", LargeBinary(), "the encoded event; null: kept in blobs", null=True),
-    column("blob", LargeBinary(), "hash of the encoded event in blobs", null=True),
-    column("chain", LargeBinary(), "reserved: hash over the stream up to here", null=True),
-    PrimaryKeyConstraint("log_id", "position", name="events_pk"),
-    # The stream first: with two times four bytes behind it, an entry has no padding.
-    UniqueConstraint("stream", "log_id", "version", name="events_version"),
-    comment="The log: append-only, the only truth.",
-    sqlite_with_rowid=False,
-)
+
+def _events(name: str, comment: str) -> Table:
+    """Return the log, or the archive: the same columns and keys."""
+    return Table(
+        name,
+        METADATA,
+        column("position", BigInteger(), "place in the log, from 1, contiguous"),
+        column("stream", BigInteger(), "number of the stream"),
+        column("ts", MOMENT, "when recorded, never before the event before it"),
+        log_id(),
+        column("version", Integer(), "place in the stream, from 1, contiguous"),
+        column("activation", Integer(), "activation that this is about", null=True),
+        column("attempt", Integer(), "attempt that this is about", null=True),
+        column("cause", Integer(), "version of the event that caused this one", null=True),
+        column("topic", Text(), "type of the event; never changes"),
+        column("step", Text(), "step that this is about", null=True),
+        column("key", Text(), "key of the queue's keyed limit", null=True),
+        column("state", LargeBinary(), "the encoded event; null: kept in blobs", null=True),
+        column("blob", LargeBinary(), "hash of the encoded event in blobs", null=True),
+        column("chain", LargeBinary(), "reserved: hash over the stream up to here", null=True),
+        PrimaryKeyConstraint("log_id", "position", name=f"{name}_pk"),
+        # The stream first: with two times four bytes behind it, an entry has no padding.
+        UniqueConstraint("stream", "log_id", "version", name=f"{name}_version"),
+        comment=comment,
+        sqlite_with_rowid=False,
+    )
+
+
+EVENTS = _events("events", "The log: append-only, the only truth.")
+
+ARCHIVE = _events("archive", "Runs that have ended and left the log, whole; read with it as one.")
 
 BLOBS = Table(
     "blobs",

@@ -12,6 +12,7 @@ from datetime import datetime
 from runfold.errors import StoreUnavailable
 from runfold.ports import LogIdentity, Transaction
 from runfold.settings import Settings
+from runfold.store.sql.postgres_archive import PostgresArchive
 from runfold.store.sql.postgres_doorbell import PostgresDoorbell
 from runfold.store.sql.postgres_driver import LOST, connect, parse_address
 from runfold.store.sql.postgres_line import Line, Lines, Memory
@@ -32,7 +33,7 @@ _HEALTH = (
 )
 
 
-class PostgresStore(PostgresLog, PostgresWork, PostgresDoorbell):
+class PostgresStore(PostgresLog, PostgresArchive, PostgresWork, PostgresDoorbell):
     """A whole ``ports.Store`` for one namespace of a PostgreSQL database.
 
     ``url`` is ``postgresql://...``; with ``statement_cache_size=0`` in it nothing is prepared

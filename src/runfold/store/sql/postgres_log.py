@@ -6,32 +6,42 @@ the number among ``batches`` and says what had become of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Executable, Table
 
 from runfold.ports import Batch, Committed, Name, Outcome, Stored
 from runfold.settings import Settings
-from runfold.store.sql import log_queries, postgres_answer
-from runfold.store.sql.compiled import for_postgres
+from runfold.store.sql import log_queries, postgres_answer, stream_queries
+from runfold.store.sql.compiled import Compiled, for_postgres
 from runfold.store.sql.postgres_arguments import NAMES, arguments
 from runfold.store.sql.postgres_driver import Link
 from runfold.store.sql.postgres_line import Memory, Seen
 from runfold.store.sql.postgres_queries import PostgresQueries
+from runfold.store.sql.schema import ARCHIVE, EVENTS
 
 _COMMIT = "SELECT * FROM runfold.commit({})".format(  # noqa: S608 - names of parameters
     ", ".join(f"{name} => ${place}" for place, name in enumerate(NAMES, start=1))
 )
-_READ = for_postgres(log_queries.read())
-_READ_STREAM = for_postgres(log_queries.read_stream())
-_READ_VERSIONS = for_postgres(log_queries.read_versions())
-_READ_STREAMS = for_postgres(log_queries.read_streams())
-_LAST_VERSION = for_postgres(log_queries.last_version())
+_READ, _READ_ALL = for_postgres(log_queries.read()), for_postgres(log_queries.read_all())
+
+
+def _of_both(question: Callable[[Table], Executable]) -> tuple[Compiled, Compiled]:
+    """Return ``question`` of the log, and of the archive."""
+    return for_postgres(question(EVENTS)), for_postgres(question(ARCHIVE))
+
+
+_READ_STREAM, _READ_STREAM_ARCHIVED = _of_both(log_queries.read_stream)
+_READ_VERSIONS, _READ_VERSIONS_ARCHIVED = _of_both(log_queries.read_versions)
+_READ_STREAMS, _READ_STREAMS_ARCHIVED = _of_both(log_queries.read_streams)
+_LAST_VERSION, _LAST_VERSION_ARCHIVED = _of_both(log_queries.last_version)
+_PLACES = _of_both(log_queries.places)
 _HEAD = for_postgres(log_queries.head())
-_PLACES = for_postgres(log_queries.places())
-_FIND = for_postgres(log_queries.find())
-_NAMES = for_postgres(log_queries.names())
-_RUNS = for_postgres(log_queries.runs(of_flow=False))
-_RUNS_OF_FLOW = for_postgres(log_queries.runs(of_flow=True))
-_OPEN_RUNS = for_postgres(log_queries.open_runs())
+_FIND = for_postgres(stream_queries.find())
+_NAMES = for_postgres(stream_queries.names())
+_RUNS = for_postgres(stream_queries.runs(of_flow=False))
+_RUNS_OF_FLOW = for_postgres(stream_queries.runs(of_flow=True))
+_OPEN_RUNS = for_postgres(stream_queries.open_runs())
 
 _POSITION_MAX = 2**63 - 1
 _VERSION_MAX = 2**31 - 1
@@ -52,10 +62,8 @@ class PostgresLog(PostgresQueries):
             if not row["repeated"]:
                 return postgres_answer.committed(batch, row)
             positions = [at for at in postgres_answer.first_positions(batch, row) if at]
-            found = await link.rows(
-                _PLACES.text,
-                _PLACES.values(log_id=self.identity.log_id, positions=positions),
-            )
+            asked = {"log_id": self.identity.log_id, "positions": positions}
+            found = [row for of in _PLACES for row in await link.rows(of.text, of.values(**asked))]
             places = {at: (stream, version) for at, stream, version in found}
             return postgres_answer.repeated(batch, row, places)
 
@@ -80,6 +88,8 @@ class PostgresLog(PostgresQueries):
         """Return at most ``limit`` events above ``after`` in order of position, no hole."""
         last = _POSITION_MAX if upto is None else upto
         rows = await self._rows(_READ, after=after, upto=last, limit=limit)
+        if log_queries.has_hole(rows, after=after, limit=limit, upto=upto):
+            rows = await self._rows(_READ_ALL, after=after, upto=last, limit=limit)
         events = [Stored(*row) for row in rows]
         if events:
             end = events[-1]
@@ -91,7 +101,10 @@ class PostgresLog(PostgresQueries):
     ) -> list[Stored]:
         """Return events of one stream with versions in ``(after, upto]``, in order."""
         last = _VERSION_MAX if upto is None else upto
-        rows = await self._rows(_READ_STREAM, stream=stream, after=after, upto=last, limit=limit)
+        asked = {"stream": stream, "after": after, "upto": last, "limit": limit}
+        rows = await self._rows(_READ_STREAM, **asked)
+        if not rows:
+            rows = await self._rows(_READ_STREAM_ARCHIVED, **asked)
         return [Stored(*row) for row in rows]
 
     async def read_versions(self, wanted: Sequence[tuple[int, int]]) -> list[Stored]:
@@ -100,16 +113,24 @@ class PostgresLog(PostgresQueries):
             return []
         streams, versions = zip(*wanted, strict=True)
         rows = await self._rows(_READ_VERSIONS, streams=streams, versions=versions)
+        if len(rows) < len(wanted):
+            here = {(row["stream"], row["version"]) for row in rows}
+            rest = [place for place in wanted if tuple(place) not in here]
+            asked = dict(zip(("streams", "versions"), zip(*rest, strict=True), strict=False))
+            rows += await self._rows(_READ_VERSIONS_ARCHIVED, **asked) if rest else []
         return [Stored(*row) for row in rows]
 
     async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
         """Return the events of all these streams with versions up to ``upto``, each in order."""
         rows = await self._rows(_READ_STREAMS, streams=streams, upto=upto)
+        if rest := set(streams) - {row["stream"] for row in rows}:
+            rows += await self._rows(_READ_STREAMS_ARCHIVED, streams=sorted(rest), upto=upto)
         return sorted((Stored(*row) for row in rows), key=_by_version)
 
     async def last_version(self, stream: int) -> int:
         """Return the version a stream is at, 0 for one that does not exist."""
-        return int((await self._rows(_LAST_VERSION, stream=stream))[0][0] or 0)
+        here = (await self._rows(_LAST_VERSION, stream=stream))[0][0]
+        return here or (await self._rows(_LAST_VERSION_ARCHIVED, stream=stream))[0][0] or 0
 
     async def head(self) -> int:
         """Return the position of the last event, 0 in an empty log."""

@@ -13,7 +13,7 @@ from runfold.errors import EngineRunning
 from runfold.flow.work import Gate
 from runfold.ports import LogIdentity, Name, Restored, RestoredRun
 from runfold.store.buckets import joined, limit_of
-from runfold.store.sql import log_queries, rebuild_queries
+from runfold.store.sql import rebuild_queries, stream_queries
 from runfold.store.sql.schema import CURSORS, HOLDS, JOBS, OPEN_RUNS, STREAMS, TIMERS
 
 NOBODY = 0
@@ -84,7 +84,7 @@ class SqlRebuilding:
     async def open_runs(self, *, after: int, limit: int) -> list[int]:
         """Return numbers above ``after`` of runs that did not end, in order."""
         asked = {"log_id": self._log, "after": after, "limit": limit}
-        return [row[0] for row in await self._session.rows(log_queries.open_runs(), **asked)]
+        return [row[0] for row in await self._session.rows(stream_queries.open_runs(), **asked)]
 
     async def put(self, runs: Sequence[RestoredRun]) -> None:
         """Put back gates, jobs and timers."""

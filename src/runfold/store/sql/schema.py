@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from runfold.store.sql.columns import METADATA, SCHEMA, TRANSLATED
 from runfold.store.sql.limit_tables import ALARMS, CLOSURES, HOLDS, LIMITS, PARKED, STARTS
-from runfold.store.sql.log_tables import BATCHES, BLOBS, EVENTS, LOGS, STREAMS
+from runfold.store.sql.log_tables import ARCHIVE, BATCHES, BLOBS, EVENTS, LOGS, STREAMS
 from runfold.store.sql.view_tables import VIEWS
 from runfold.store.sql.work_tables import (
     CURSORS,
@@ -25,11 +25,11 @@ from runfold.store.sql.work_tables import (
 
 __all__ = [
     "METADATA", "SCHEMA", "TRANSLATED",
-    "LOGS", "STREAMS", "EVENTS", "BLOBS", "BATCHES",
+    "LOGS", "STREAMS", "EVENTS", "ARCHIVE", "BLOBS", "BATCHES",
     "JOBS", "TIMERS", "OPEN_RUNS", "MEMBERS", "LEADERS", "CURSORS", "INBOX", "TRACKING",
     "LIMITS", "HOLDS", "STARTS", "CLOSURES", "PARKED", "ALARMS",
     "VIEWS",
 ]  # fmt: skip
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this release needs: the last file of ``migrations/versions``."""

@@ -32,6 +32,7 @@ from runfold.ports import (
 )
 from runfold.settings import Settings, seconds
 from runfold.store.sql.rebuilding import SqlRebuilding
+from runfold.store.sql.sqlite_archive import SqliteArchive
 from runfold.store.sql.sqlite_checkpoint import Checkpoints
 from runfold.store.sql.sqlite_commit import LogSettings, commit
 from runfold.store.sql.sqlite_inbox import enlist
@@ -50,7 +51,7 @@ POLL_SECONDS_MIN = 0.002
 _DATA_VERSION = "PRAGMA data_version"
 
 
-class SqliteStore:
+class SqliteStore(SqliteArchive):
     """A whole ``ports.Store`` on the file of ``url``, for one namespace.
 
     May be opened more than once, by engines that share the object; the last one that closes

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, delete, insert, select, tuple_
 
 from runfold.ports import Batch, Claim, Committed, Item, Job, Outcome, Refusal, Served
-from runfold.store.sql.schema import BATCHES, EVENTS
+from runfold.store.sql.schema import ARCHIVE, BATCHES, EVENTS
 from runfold.store.sql.sqlite_claim import claim
 from runfold.store.sql.sqlite_guards import facts, refusals
 from runfold.store.sql.sqlite_lane import transaction
@@ -42,12 +42,15 @@ _LAST = prepared(
 _COLUMNS = ("appender", "number", "first_position", "at", "log_id", "outcomes")
 _REMEMBER = prepared(insert(BATCHES).values({name: param(name) for name in _COLUMNS}), *_COLUMNS)
 _places = given("positions")
-_PLACES = prepared(
-    select(EVENTS.c.position, EVENTS.c.stream, EVENTS.c.version)
-    .select_from(_places)
-    .join(EVENTS, and_(EVENTS.c.log_id == _LOG, EVENTS.c.position == _places.c.value)),
-    "positions", "log",
-)  # fmt: skip
+_PLACES = [
+    prepared(
+        select(of.c.position, of.c.stream, of.c.version)
+        .select_from(_places)
+        .join(of, and_(of.c.log_id == _LOG, of.c.position == _places.c.value)),
+        "positions", "log",
+    )
+    for of in (EVENTS, ARCHIVE)
+]  # fmt: skip
 _old = BATCHES.alias("old")
 _FORGET = prepared(
     delete(BATCHES).where(
@@ -163,7 +166,8 @@ def _repeated(
         if place not in refused and item.events:
             positions[place] = position
             position += len(item.events)
-    rows = connection.execute(_PLACES, (listed(positions.values()), log))
+    asked = (listed(positions.values()), log)
+    rows = [row for places in _PLACES for row in connection.execute(places, asked)]
     found = {row[0]: Outcome(None, row[1], row[0], row[2]) for row in rows}
     outcomes = [
         refused.get(place)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, and_, literal_column, select
 
-from runfold.flow.events import ENDS
+from runfold.flow.events import ENDS, FlowCompleted
 from runfold.flow.work import Gate
 from runfold.ports import Item, Refusal
 from runfold.store.sql.schema import EVENTS, INBOX, JOBS, LEADERS, MEMBERS, STREAMS, TIMERS
@@ -94,6 +94,7 @@ class Head(NamedTuple):
 
     gate: int
     version: int
+    """0 where the stream is in the archive."""
     topic: str
     """Of its last event."""
 
@@ -129,7 +130,11 @@ class Facts:
 def heads(connection: sqlite3.Connection, log: int, streams: set[int]) -> dict[int, Head]:
     """Return gate, version and last topic of those of ``streams`` that exist."""
     rows = connection.execute(_HEADS, (log, log, log, listed(streams)))
-    return {row[0]: Head._make(row[1:]) for row in rows}
+    return {
+        # What has no event here is in the archive: it has ended.
+        row[0]: Head._make(row[1:]) if row[3] is not None else Head(row[1], 0, FlowCompleted.TOPIC)
+        for row in rows
+    }
 
 
 def facts(connection: sqlite3.Connection, log: int, items: Sequence[Item], now: int) -> Facts:

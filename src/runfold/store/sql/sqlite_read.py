@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, literal_column, select
+from sqlalchemy import Executable, Select, Table, and_, func, literal_column, select
 
 from runfold.ports import Due, InboxRow, Job, Name, QueueState, Stalled, Stored
-from runfold.store.sql import log_queries, queue_queries, work_queries
+from runfold.store.sql import log_queries, queue_queries, stream_queries, work_queries
 from runfold.store.sql.compiled import Compiled, for_sqlite
-from runfold.store.sql.schema import EVENTS, STREAMS, TIMERS
+from runfold.store.sql.schema import ARCHIVE, EVENTS, STREAMS, TIMERS
 from runfold.store.sql.sqlite_values import given, listed, moment, param
 
 END = 2**62
@@ -21,35 +21,42 @@ _SECOND = 1_000_000
 _LOG = param("log_id")
 _places, _streams, _ids = given("places"), given("streams"), given("ids")
 
-_READ = for_sqlite(log_queries.read())
-_READ_STREAM = for_sqlite(log_queries.read_stream())
-_READ_VERSIONS = for_sqlite(
-    select(*log_queries.read().selected_columns)
-    .select_from(_places)
-    .join(
-        EVENTS,
-        and_(
-            EVENTS.c.log_id == _LOG,
-            EVENTS.c.stream == func.json_extract(_places.c.value, literal_column("'$[0]'")),
-            EVENTS.c.version == func.json_extract(_places.c.value, literal_column("'$[1]'")),
-        ),
+_READ, _READ_ALL = for_sqlite(log_queries.read()), for_sqlite(log_queries.read_all())
+
+
+def _of_both(question: Callable[[Table], Executable]) -> tuple[Compiled, Compiled]:
+    """Return ``question`` of the log, and of the archive."""
+    return for_sqlite(question(EVENTS)), for_sqlite(question(ARCHIVE))
+
+
+def _versions(of: Table) -> Select[Any]:
+    at_stream = func.json_extract(_places.c.value, literal_column("'$[0]'"))
+    at_version = func.json_extract(_places.c.value, literal_column("'$[1]'"))
+    here = and_(of.c.log_id == _LOG, of.c.stream == at_stream, of.c.version == at_version)
+    return select(*log_queries.stored(of)).select_from(_places).join(of, here)
+
+
+def _of_streams(of: Table) -> Select[Any]:
+    return (
+        select(*log_queries.stored(of))
+        .where(
+            of.c.log_id == _LOG,
+            of.c.stream.in_(select(_streams.c.value)),
+            of.c.version <= param("upto"),
+        )
+        .order_by(of.c.stream, of.c.version)
     )
-)
-_READ_STREAMS = for_sqlite(
-    select(*log_queries.read().selected_columns)
-    .where(
-        EVENTS.c.log_id == _LOG,
-        EVENTS.c.stream.in_(select(_streams.c.value)),
-        EVENTS.c.version <= param("upto"),
-    )
-    .order_by(EVENTS.c.stream, EVENTS.c.version)
-)
+
+
+def _last(of: Table) -> Select[Any]:
+    return select(func.max(of.c.version)).where(of.c.log_id == _LOG, of.c.stream == param("stream"))
+
+
+_READ_STREAM, _READ_STREAM_ARCHIVED = _of_both(log_queries.read_stream)
+_READ_VERSIONS, _READ_VERSIONS_ARCHIVED = _of_both(_versions)
+_READ_STREAMS, _READ_STREAMS_ARCHIVED = _of_both(_of_streams)
+_LAST_VERSION, _LAST_VERSION_ARCHIVED = _of_both(_last)
 _HEAD = for_sqlite(log_queries.head())
-_LAST_VERSION = for_sqlite(
-    select(func.max(EVENTS.c.version)).where(
-        EVENTS.c.log_id == _LOG, EVENTS.c.stream == param("stream")
-    )
-)
 _FIND = for_sqlite(
     select(STREAMS.c.stream).where(STREAMS.c.log_id == _LOG, STREAMS.c.id == param("named"))
 )
@@ -58,8 +65,8 @@ _NAMES = for_sqlite(
     .select_from(_streams)
     .join(STREAMS, and_(STREAMS.c.log_id == _LOG, STREAMS.c.stream == _streams.c.value))
 )
-_RUNS = {of_flow: for_sqlite(log_queries.runs(of_flow=of_flow)) for of_flow in (False, True)}
-_OPEN_RUNS = for_sqlite(log_queries.open_runs())
+_RUNS = {of_flow: for_sqlite(stream_queries.runs(of_flow=of_flow)) for of_flow in (False, True)}
+_OPEN_RUNS = for_sqlite(stream_queries.open_runs())
 
 _DUE = for_sqlite(work_queries.due())
 _SOONEST = for_sqlite(select(func.min(TIMERS.c.due_at)).where(TIMERS.c.log_id == _LOG))
@@ -86,7 +93,10 @@ class SqliteReader:
     ) -> list[Stored]:
         """Return at most ``limit`` events with positions in ``(after, upto]``."""
         end = END if upto is None else upto
-        return _stored(self._ask(connection, _READ, after=after, upto=end, limit=limit))
+        rows = self._ask(connection, _READ, after=after, upto=end, limit=limit)
+        if log_queries.has_hole(rows, after=after, limit=limit, upto=upto):
+            rows = self._ask(connection, _READ_ALL, after=after, upto=end, limit=limit)
+        return _stored(rows)
 
     def read_stream(
         self, connection: sqlite3.Connection, stream: int, after: int, limit: int, upto: int | None
@@ -94,19 +104,30 @@ class SqliteReader:
         """Return at most ``limit`` events of ``stream`` with versions in ``(after, upto]``."""
         end = END if upto is None else upto
         asked = {"stream": stream, "after": after, "upto": end, "limit": limit}
-        return _stored(self._ask(connection, _READ_STREAM, **asked))
+        rows = self._ask(connection, _READ_STREAM, **asked)
+        return _stored(rows or self._ask(connection, _READ_STREAM_ARCHIVED, **asked))
 
     def read_versions(
         self, connection: sqlite3.Connection, wanted: Sequence[tuple[int, int]]
     ) -> list[Stored]:
         """Return the events at these (stream, version) places."""
-        return _stored(self._ask(connection, _READ_VERSIONS, places=listed(wanted)))
+        rows = self._ask(connection, _READ_VERSIONS, places=listed(wanted))
+        if len(rows) < len(wanted):
+            found = {(row[1], row[2]) for row in rows}
+            rest = listed(place for place in wanted if tuple(place) not in found)
+            rows += self._ask(connection, _READ_VERSIONS_ARCHIVED, places=rest)
+        return _stored(rows)
 
     def read_streams(
         self, connection: sqlite3.Connection, streams: Sequence[int], upto: int
     ) -> list[Stored]:
         """Return the events of these streams with versions up to ``upto``, each in order."""
-        return _stored(self._ask(connection, _READ_STREAMS, streams=listed(streams), upto=upto))
+        rows = self._ask(connection, _READ_STREAMS, streams=listed(streams), upto=upto)
+        if rest := set(streams) - {row[1] for row in rows}:
+            rows += self._ask(
+                connection, _READ_STREAMS_ARCHIVED, streams=listed(sorted(rest)), upto=upto
+            )
+        return _stored(rows)
 
     def head(self, connection: sqlite3.Connection) -> int:
         """Return the position of the last event, 0 in an empty log."""
@@ -114,7 +135,8 @@ class SqliteReader:
 
     def last_version(self, connection: sqlite3.Connection, stream: int) -> int:
         """Return the version of the stream's last event, 0 without one."""
-        return self._ask(connection, _LAST_VERSION, stream=stream)[0][0] or 0
+        here = self._ask(connection, _LAST_VERSION, stream=stream)[0][0]
+        return here or self._ask(connection, _LAST_VERSION_ARCHIVED, stream=stream)[0][0] or 0
 
     def find(self, connection: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, int]:
         """Return the numbers of those of these ids that exist."""
