@@ -84,3 +84,25 @@ def test_with_json_the_faults_are_data(runfold: Call) -> None:
     assert result.exit_code == 1
     assert (found["events"], found["faults"]) == (31, 1)
     assert found["findings"][0]["position"] == 1
+
+
+def test_runs_that_ended_long_ago_are_archived(runfold: Call) -> None:
+    result = runfold("log", "archive", "--older-than", "1d")
+    assert (result.exit_code, result.stdout) == (0, "0 runs archived\n")
+    result = runfold("log", "archive", "--older-than", "0s", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"archived": 5})
+    found = json.loads(runfold("log", "verify", "--json").stdout)
+    assert (found["archived"], found["events"], found["faults"]) == (25, 31, 0)
+    result = runfold("log", "tail", "--after", "0", "--json")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == list(range(1, 32))
+
+
+@pytest.mark.parametrize("span", ["soon", "-1", "1y", "", "nan", "inf", "99999999d"])
+def test_what_is_no_span_is_refused(runfold: Call, span: str) -> None:
+    result = runfold("log", "archive", f"--older-than={span}")
+    assert result.exit_code == 2
+    assert "is no span" in result.stderr
+
+
+def test_an_archive_needs_a_span(runfold: Call) -> None:
+    assert runfold("log", "archive").exit_code == 2

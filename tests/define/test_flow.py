@@ -228,6 +228,12 @@ def test_subscriptions_are_data(written: Any, expected: Subscription) -> None:
         (lambda: Flow("x", failure="stopp"), "expected 'stop', 'finish' or 'ignore'"),
         (lambda: Flow("x", deadline=0), "more than 0 seconds"),
         (lambda: Flow("x", state_cleanup="on_complete"), "'on-complete'"),
+        (lambda: Flow("x", keep=-1), "keep is -1, expected 0 seconds or more"),
+        (lambda: Flow("x", keep="1d"), "keep is '1d', expected seconds"),
+        (lambda: Flow("x", keep=float("inf")), "expected seconds"),
+        (lambda: Flow("x", keep=4e9), "at most a hundred years"),
+        (lambda: Queue("q", keep=timedelta(-1)), "0 seconds or more"),
+        (lambda: Queue("q", keep_failed=True), "keep_failed is True, expected seconds"),
         (lambda: Retry(0), "max_attempts is 0"),
         (lambda: Retry(jitter=2), "from 0 to 1"),
         (lambda: Retry(never=["x"]), "exception classes"),
@@ -241,6 +247,17 @@ def test_what_is_wrong_in_itself_is_refused_where_it_stands(written: Any, told: 
     with pytest.raises(InvalidDefinition) as caught:
         written()
     assert told in str(caught.value)
+
+
+def test_a_definition_says_how_long_its_runs_are_kept() -> None:
+    flow = Flow("f", keep=timedelta(days=2))
+    flow.entry("start")(lambda: None)
+    queue = Queue("q", keep=0, keep_failed=60)
+    job = queue.job("j")(lambda: None)
+    found = [target.seal().definition for target in (flow, job, Queue("q").job("j")(lambda: None))]
+    assert [(one.keep, one.keep_failed) for one in found if one] == [
+        (172_800.0, 172_800.0), (0.0, 60.0), (None, None),
+    ]  # fmt: skip
 
 
 def test_a_compensation_is_a_handler_beside_its_step() -> None:

@@ -68,7 +68,7 @@ class Play:
             grace=7,
         )  # fmt: skip
         self.timekeeper = Timekeeper(
-            node.store, node.store, node.store, node.appender, self.clock,
+            node.store, node.store, node.store, node.store, node.appender, self.clock,
             accept=self._accept, lease=LEASE,
         )  # fmt: skip
         self._facts.clear()

@@ -89,12 +89,18 @@ async def moved(play: Play, moves: list[str]) -> None:
             await getattr(play, move)()
 
 
-@given(definitions(steps_max=4), st.integers(0, 99), st.lists(st.sampled_from(MOVES), min_size=15,
-                                                              max_size=40))  # fmt: skip
+@given(
+    definitions(steps_max=4),
+    st.integers(0, 99),
+    st.lists(st.sampled_from(MOVES), min_size=15, max_size=40),
+    st.sampled_from([{}, {"keep": 500_000.0}, {"keep_failed": 500_000.0}]),
+)
 @QUICK
 def test_what_was_dropped_is_rebuilt_and_the_runs_go_on(
-    stores: Stores, definition: FlowDefinition, seed: int, moves: list[str]
+    stores: Stores, definition: FlowDefinition, seed: int, moves: list[str], keep: dict[str, float]
 ) -> None:
+    definition = definition.model_copy(update=keep)
+
     async def scenario() -> None:
         clock, store = Moments(), stores()
         handlers = script(definition, seed)

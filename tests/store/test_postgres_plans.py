@@ -17,7 +17,13 @@ import psycopg
 import pytest
 
 from runfold.items import Claim, Encoded, Item
-from runfold.store.sql import migrate, postgres_doorbell, postgres_log, postgres_work
+from runfold.store.sql import (
+    migrate,
+    postgres_archive,
+    postgres_doorbell,
+    postgres_log,
+    postgres_work,
+)
 from runfold.store.sql.compiled import Compiled
 from runfold.store.sql.postgres import PostgresStore
 from runfold.testing.contract_scene import (
@@ -32,13 +38,14 @@ from runfold.testing.contract_scene import (
     row,
 )
 
-MODULES = (postgres_log, postgres_work, postgres_doorbell)
+MODULES = (postgres_archive, postgres_log, postgres_work, postgres_doorbell)
 RUNS = 2_000
 READ_MAX = 60
 """How many index entries one small batch may read, of any index."""
 SMALL_TABLES = ("logs", "members", "leaders", "cursors")
 """One row a log, process or reader: read as a whole is fine."""
 WHOLE = {
+    "postgres_archive._COUNTED": "counts events, for people",
     "postgres_work._COUNTS": "counts jobs, for people",
     "postgres_work._OPEN_TIMERS": "counts timers, for people",
 }
@@ -77,6 +84,12 @@ def test_no_statement_reads_a_table_or_filters_an_index(postgres_url: str, name:
         ("postgres_log._READ_STREAM", "events_version", "(stream = $2) AND (log_id = $1)"),
         ("postgres_log._READ_VERSIONS", "events_version", "version = wanted.versions"),
         ("postgres_log._LAST_VERSION", "events_version", "(stream = $2) AND (log_id = $1)"),
+        ("postgres_log._READ_ALL", "archive_pk", '(log_id = $1) AND ("position" > $2)'),
+        ("postgres_log._READ_STREAM_ARCHIVED", "archive_version", "(stream = $2) AND (log_id"),
+        ("postgres_log._READ_VERSIONS_ARCHIVED", "archive_version", "version = wanted.versions"),
+        ("postgres_log._LAST_VERSION_ARCHIVED", "archive_version", "(stream = $2) AND (log_id"),
+        ("postgres_archive._ARCHIVED", "archive_version", "log_id = $1"),
+        ("postgres_archive._ARCHIVABLE", "streams_pk", "stream > $"),
         ("postgres_log._HEAD", "events_pk", "log_id = $1"),
         ("postgres_log._PLACES", "events_pk", '"position" = wanted.positions'),
         ("postgres_log._FIND", "streams_id", "id = wanted.ids"),

@@ -10,6 +10,7 @@ import pytest
 
 from runfold.settings import Settings
 from runfold.store.sql import (
+    sqlite_archive,
     sqlite_claim,
     sqlite_commit,
     sqlite_guards,
@@ -24,11 +25,14 @@ from runfold.store.sql.sqlite import SqliteStore
 from runfold.store.sql.sqlite_open import connect
 
 MODULES = (
+    sqlite_archive,
     sqlite_claim, sqlite_commit, sqlite_guards, sqlite_lanes, sqlite_limits, sqlite_members,
     sqlite_read, sqlite_write,
 )  # fmt: skip
 WHOLE_LOG = {
     # statement: why it may walk all rows of the log in one index
+    "sqlite_archive._NEWEST": "the last of the primary key: one step",
+    "sqlite_archive._COUNTED": "counts events, for people",
     "sqlite_commit._LAST": "the last of the primary key: one step",
     "sqlite_read._HEAD": "the last of the primary key: one step",
     "sqlite_members._CURSOR": "the last of the primary key: one step",

@@ -1,9 +1,9 @@
 """The questions that are asked about the log: one statement, one name.
 
-All of them are probes or short ranges of ``events_pk``, ``events_version``, their likes of the
-archive; EXPLAIN tests say so. By position the
-log is asked first, then both in one statement where ``has_hole`` says so; by stream the log first,
-then the archive for what was not there: a run moves whole and never back.
+All of them are probes or short ranges of ``events_pk``, ``events_version`` and their likes of the
+archive; EXPLAIN tests say so. By position the log is asked first, then both in one statement
+where ``has_hole`` says so; by stream the log first, then the archive for what was not there: a
+run moves whole and never back.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _READ_STREAM, _READ_STREAM_ARCHIVED = _of_both(log_queries.read_stream)
 _READ_VERSIONS, _READ_VERSIONS_ARCHIVED = _of_both(log_queries.read_versions)
 _READ_STREAMS, _READ_STREAMS_ARCHIVED = _of_both(log_queries.read_streams)
 _LAST_VERSION, _LAST_VERSION_ARCHIVED = _of_both(log_queries.last_version)
-_PLACES = _of_both(log_queries.places)
+_PLACES, _PLACES_ARCHIVED = _of_both(log_queries.places)
 _HEAD = for_postgres(log_queries.head())
 _FIND = for_postgres(stream_queries.find())
 _NAMES = for_postgres(stream_queries.names())
@@ -63,7 +63,10 @@ class PostgresLog(PostgresQueries):
                 return postgres_answer.committed(batch, row)
             positions = [at for at in postgres_answer.first_positions(batch, row) if at]
             asked = {"log_id": self.identity.log_id, "positions": positions}
-            found = [row for of in _PLACES for row in await link.rows(of.text, of.values(**asked))]
+            found = await link.rows(_PLACES.text, _PLACES.values(**asked))
+            if len(found) < len(positions):
+                archived = _PLACES_ARCHIVED.values(**asked)
+                found = [*found, *await link.rows(_PLACES_ARCHIVED.text, archived)]
             places = {at: (stream, version) for at, stream, version in found}
             return postgres_answer.repeated(batch, row, places)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from runfold.ports import (
@@ -120,6 +120,10 @@ class HostStore(MemoryStore):
     ) -> list[Stored]:
         await self.accidents.before_call()
         return await super().read_stream(stream, after=after, limit=limit, upto=upto)
+
+    async def archive(self, streams: Sequence[int], *, now: datetime | None = None) -> int:
+        await self.accidents.before_call()
+        return await super().archive(streams, now=now)
 
     async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
         await self.accidents.before_call()
