@@ -60,7 +60,7 @@ def test_a_negative_place_is_refused(runfold: Call) -> None:
 def test_a_whole_log_is_said_to_be_whole(runfold: Call) -> None:
     result = runfold("log", "verify")
     assert (result.exit_code, result.stdout) == (
-        0, "31 events of 7 streams; 6 runs ended, 6 with their chain; 0 faults\n",
+        0, "31 events (0 archived) of 7 streams; 6 runs ended, 6 with their chain; 0 faults\n",
     )  # fmt: skip
     assert result.stderr == "\r31 of 31 events\n"
 
