@@ -42,7 +42,8 @@ def test_a_block_runs(block: Block, tmp_path: Path) -> None:
 
 def _words(text: str) -> str:
     """Return ``text`` with all that looks like a number, a moment or an id made alike."""
-    return re.sub(r"[0-9a-f]*[0-9][0-9a-f]*", "0", text)
+    ids = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "0", text)
+    return re.sub(r"[0-9a-f]*[0-9][0-9a-f]*", "0", ids)
 
 
 def test_a_block_that_does_not_run_says_why() -> None:
