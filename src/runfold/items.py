@@ -312,6 +312,23 @@ class Restored(NamedTuple):
     """An attempt has begun: the job is put back as leased by a member that is gone."""
 
 
+class Start(NamedTuple):
+    """A start that a rate limit counts: of which bucket, when, and where it is in the log."""
+
+    bucket: str
+    at: datetime
+    position: int
+
+
+class RestoredLimits(NamedTuple):
+    """What a rebuild puts back of limits; settings before anything that they count."""
+
+    limits: Sequence[tuple[str, Sequence[Limit]]] = ()
+    """All limits of each of these scopes."""
+    closures: Sequence[Closure] = ()
+    starts: Sequence[Start] = ()
+
+
 class RestoredRun(NamedTuple):
     """What a rebuild puts back of an open run."""
 

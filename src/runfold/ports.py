@@ -28,10 +28,12 @@ from runfold.items import (
     QueueState,
     Refusal,
     Restored,
+    RestoredLimits,
     RestoredRun,
     Row,
     Served,
     Stalled,
+    Start,
     Stored,
 )
 from runfold.kernel.event import Draft, Event
@@ -70,10 +72,12 @@ __all__ = [
     "Refusal",
     "Renewer",
     "Restored",
+    "RestoredLimits",
     "RestoredRun",
     "Row",
     "Served",
     "Stalled",
+    "Start",
     "Store",
     "Stored",
     "Transaction",
@@ -272,19 +276,18 @@ class Rebuilding(Protocol):
 
         Those that are runs are open, unless they are among ``ended``, now or in a later call.
         """
-        ...
 
     async def open_runs(self, *, after: int, limit: int) -> list[int]:
         """Return numbers above ``after`` of runs that were named and did not end, in order."""
-        ...
+
+    async def limit(self, restored: RestoredLimits) -> None:
+        """Put back limits, what is closed, and the starts that rates count."""
 
     async def put(self, runs: Sequence[RestoredRun]) -> None:
         """Put back gates, jobs and timers of open runs."""
-        ...
 
     async def save_cursor(self, name: str, position: int) -> None:
         """Put back how far a reader had come."""
-        ...
 
 
 class Rebuilds(Protocol):
@@ -297,7 +300,6 @@ class Rebuilds(Protocol):
         what raises inside leaves the tables as they were. ``batches`` and the inbox stay. On
         entering raises ``EngineRunning`` while a member is alive or leads.
         """
-        ...
 
 
 class Doorbell(Protocol):
@@ -305,11 +307,9 @@ class Doorbell(Protocol):
 
     async def ring(self) -> None:
         """Tell other processes. Coalesced; outside every transaction."""
-        ...
 
     def rings(self) -> AsyncIterator[None]:
         """Yield whenever another process may have appended; ends when the store closes."""
-        ...
 
 
 class Transaction(Protocol):

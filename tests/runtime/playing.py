@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runfold.flow import events as ev
+from runfold.flow.attempts import holds
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.inputs import resolve
 from runfold.flow.work import ACCEPTING, Gate
@@ -145,8 +146,9 @@ class Play:
     async def _end(self, job: Job, token: int, facts: list[Event]) -> None:
         drafts = [Draft(fact, job.step, job.activation, job.attempt) for fact in facts]
         await self.node.appender.submit(
-            drafts, stream=job.stream, lease=(job.id, token), frees=True
-        )
+            drafts, stream=job.stream, lease=(job.id, token), frees=True,
+            holds=holds(facts[-1]) if isinstance(facts[-1], ev.StepErrored) else None,
+        )  # fmt: skip
 
     async def die(self) -> None:
         """Let the worker of one first attempt be gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -33,18 +34,41 @@ class Tables:
     """What a rebuild must bring back."""
 
     def rows(self) -> dict[str, set[Row]]:
-        """Return every row, leases as a fact and gates of open runs only."""
+        """Return every row, leases as a fact and gates of open runs only.
+
+        Whether a job heads its lane, and who takes turns with whom, is made up anew.
+        """
         found = {table: self.read(table) for table in COMPARED}
-        leased = [row for row in found["jobs"] if row["member"] is not None]
         for row in found["jobs"]:
-            row.pop("place", None)  # The turn that it has among others: a rebuild serves by id.
             row["member"] = row["member"] is not None
-        for row in leased:
-            row["blocked"] = None
+            row["blocked"] = None if row["member"] else row["blocked"] == 1
+            row.pop("place", None)
         opened = {row["stream"] for row in found["open_runs"]}
         for row in found["streams"]:
             row["gate"] = row["gate"] if row["stream"] in opened else None
         return {table: {_row(row) for row in rows} for table, rows in found.items()}
+
+    def limits(self, log: int, now: datetime) -> dict[str, list[tuple[Any, ...]]]:
+        """Return what limits of one log admit, count and close at ``now``."""
+
+        def read(table: str) -> list[dict[str, Any]]:
+            return [one for one in self.read(table) if one.get("log_id", log) == log]
+
+        known = {one["id"]: one for one in read("limits")}
+        said = [(one["id"], one["kind"], one["max"], one["per"]) for one in known.values()]
+        jobs = [(one["bucket"], one["job"]) for one in read("holds")]
+        starts = [(one["bucket"], _moment(one["at"])) for one in read("starts")]
+        counted = [
+            (bucket, at)
+            for bucket, at in starts
+            if (limit := known.get(bucket.partition("=")[0])) and limit["per"]
+            if at + timedelta(seconds=limit["per"]) > now
+        ]
+        closed = [(one["bucket"], _moment(one["until"])) for one in read("closures")]
+        return {
+            "limits": sorted(said), "holds": sorted(jobs), "starts": sorted(counted),
+            "closures": sorted(one for one in closed if one[1] > now),
+        }  # fmt: skip
 
     def read(self, table: str) -> list[dict[str, Any]]:
         raise NotImplementedError
@@ -79,7 +103,11 @@ class MemoryTables(Tables):
                 for number, one in log.streams.items()
                 if one.flow is not None and not one.ended
             ]
-        ready = {key[-1] for queue in log.queues.ready.values() for key in queue}
+        if table in {"limits", "holds", "starts", "closures"}:
+            return _limits(log.limits, table)
+        waiting = {id for queue in log.queues.ready.values() for _, _, id in queue}
+        for lane in log.queues.waiting.values():
+            waiting |= {id for line in lane.values() for id, _ in line}
         works = log.jobs if table == "jobs" else log.timers
         return [
             {
@@ -88,7 +116,7 @@ class MemoryTables(Tables):
                 "kind": None if table == "jobs" else work.row.kind,
                 "due_at": None if table == "jobs" else work.due,
                 "id": work.id, "stream": work.stream, "member": work.token,
-                "blocked": work.id not in ready,
+                "blocked": work.id not in waiting,
             }
             for work in works.values()
         ]  # fmt: skip
@@ -98,8 +126,8 @@ class MemoryTables(Tables):
         for derived in (log.jobs, log.timers, log.works, log.members, log.cursors,
                         log.ids, log.batches):  # fmt: skip
             derived.clear()
-        log.queues, log.limits = Queues(), Limits()
         log.agenda.clear()
+        log.queues, log.limits = Queues(), Limits()
         log.leader = None
         # Where the events of a stream are is an index of the log; what it is called is not.
         for number, one in log.streams.items():
@@ -142,6 +170,27 @@ class PostgresTables(Tables):
     def execute(self, statement: str) -> None:
         with psycopg.connect(self._url) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
+
+
+def _limits(limits: Limits, table: str) -> list[dict[str, Any]]:
+    match table:
+        case "limits":
+            return [one._asdict() for one in limits.known.values()]
+        case "holds":
+            return [
+                {"bucket": one, "job": job} for one in limits.holds for job in limits.holds[one]
+            ]
+        case "starts":
+            starts = limits.starts.items()
+            return [{"bucket": bucket, "at": at} for bucket, each in starts for at, _ in each]
+        case _:
+            return [{"bucket": one, "until": at} for one, at in limits.closures.items()]
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
 
 
 def _row(row: dict[str, Any]) -> Row:

@@ -10,9 +10,10 @@ A decision is made once and recorded; a refold makes it alike.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from runfold.flow.activation import Activation
-from runfold.flow.events import ErrorInfo, StepFailed, StepRetry
+from runfold.flow.events import ErrorInfo, StepErrored, StepFailed, StepRetry
 from runfold.flow.graph import Node
 from runfold.flow.inputs import Plan
 from runfold.flow.limits import Values
@@ -83,6 +84,18 @@ def _retry(run: Run, act: Activation, delay: float, decision: Decision) -> None:
         row = replace(row, kind="retry", due_at=act.retry_at, delay=delay)
     decision.drafts.append(Draft(event, act.step, act.number, act.attempt, row.key, act.version))
     decision.ready.append(row)
+
+
+def holds(event: StepErrored) -> datetime | float | None:
+    """Return until when, or for how many seconds, what admitted the attempt admits nothing.
+
+    None where the handler was not told to slow down.
+    """
+    if event.charged:
+        return None
+    if event.retry_at is not None or event.retry_after is None:
+        return event.retry_at
+    return min(DELAY_MAX, event.retry_after)
 
 
 def key_of(run: Run, act: Activation) -> str | None:

@@ -9,7 +9,7 @@ from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowDefined
 from runfold.flow.streams import definitions_id
 from runfold.kernel.event import Draft
-from runfold.ports import Codec, EventLog, LogIdentity, Refusal
+from runfold.ports import Codec, EventLog, Limit, LogIdentity, Refusal
 from runfold.runtime.appender import Appender
 from runfold.runtime.limits import limits_of_steps
 
@@ -68,9 +68,12 @@ class Definitions:
                 else {"id": definitions_id(self._identity.log_id, definition.name)}
             )
             earlier = [one for one in self._by_hash.values() if one.name == definition.name]
-            limits = limits_of_steps(defined[-1], earlier)
+            limits: dict[str, list[Limit]] = {}
+            for one in defined:
+                limits |= limits_of_steps(one, earlier)
+                earlier.append(one)
             drafts = [_defining(one) for one in defined]
-            outcome = await appender.submit(drafts, limits=limits, **where)
+            outcome = await appender.submit(drafts, limits=list(limits.items()), **where)
             if outcome.refusal is None:
                 self._by_hash[definition.hash] = definition
             elif outcome.refusal not in (Refusal.EXISTS, Refusal.VERSION):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from runfold.flow.definition import FlowDefinition, LimitDefinition
-from runfold.flow.limits import names_of, scopes_of, step_scope
+from runfold.flow.limits import names_of, queue_scope, scopes_of, step_scope
 from runfold.ports import Limit
 
 Replaced = tuple[str, list[Limit]]
@@ -18,6 +18,11 @@ def replaced(scope: str, limits: Sequence[LimitDefinition]) -> Replaced:
         Limit(f"{scope}#{name}", limit.kind, limit.max, limit.per, limit.key is not None)
         for name, limit in zip(names_of(limits), limits, strict=True)
     ]
+
+
+def closed(queue: str, key: str | None) -> str:
+    """Return what is closed by pausing ``queue``, or this value of its key."""
+    return queue_scope(queue) if key is None else f"{queue_scope(queue)}={key}"
 
 
 def limits_of_steps(

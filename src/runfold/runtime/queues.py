@@ -22,7 +22,7 @@ from runfold.flow.streams import queue_id
 from runfold.kernel.event import Draft, Event, Recorded
 from runfold.ports import Closure, Codec, EventLog, LogIdentity, Refusal
 from runfold.runtime.appender import Appender
-from runfold.runtime.limits import replaced
+from runfold.runtime.limits import closed, replaced
 
 PAGE = 1000
 """How many events of a queue are read at once."""
@@ -162,7 +162,7 @@ class Queues:
         def change(said: Said) -> Change | None:
             if said.paused.get(text) == (until or UNTIL_OPENED):
                 return None
-            closure = Closure(_bucket(queue, text), until or UNTIL_OPENED)
+            closure = Closure(closed(queue, text), until or UNTIL_OPENED)
             return QueuePaused(queue=queue, key=text, until=until), {"closures": [closure]}
 
         await self._record(queue, change)
@@ -174,7 +174,7 @@ class Queues:
         def change(said: Said) -> Change | None:
             if text not in said.paused:
                 return None
-            closure = Closure(_bucket(queue, text), None)
+            closure = Closure(closed(queue, text), None)
             return QueueResumed(queue=queue, key=text), {"closures": [closure]}
 
         await self._record(queue, change)
@@ -209,10 +209,6 @@ class Queues:
                 return 0
             self._streams[queue] = stream
         return self._streams[queue]
-
-
-def _bucket(queue: str, key: str | None) -> str:
-    return queue_scope(queue) if key is None else f"{queue_scope(queue)}={key}"
 
 
 def _check_keys(queue: str, limits: Limits, said: Said) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from runfold.errors import LogUnreadable
@@ -25,6 +26,8 @@ from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Codec, Name, Rebuilding, Restored, RestoredRun, Store, Stored
 from runfold.runtime.decisions import rows
 from runfold.runtime.dispatcher import CURSOR
+from runfold.runtime.rebuild_counts import Counts
+from runfold.runtime.rebuild_limits import WANTED, LimitsSaid
 from runfold.runtime.tail import decode
 
 PAGE = 2000
@@ -33,6 +36,8 @@ RUNS = 200
 """How many open runs are folded at a time."""
 SHORT = 200
 """How many events of each of them the first read brings; more are read run by run."""
+
+_LEARNED = WANTED | {FlowDefined.TOPIC}
 
 Progress = Callable[[int, int], None]
 """Told how many events of how many have been read."""
@@ -52,15 +57,19 @@ class Rebuilt:
     timers: int = 0
 
 
-async def rebuild(store: Store, codec: Codec, *, progress: Progress | None = None) -> Rebuilt:
+async def rebuild(
+    store: Store, codec: Codec, *, progress: Progress | None = None, now: datetime | None = None
+) -> Rebuilt:
     """Replace every working table of the log by what its events say; return how much that was.
 
     One transaction: ended in the middle, it has changed nothing. Raises ``EngineRunning`` while
     a role runs anywhere, and ``LogUnreadable`` for an event that this release does not know.
+    ``now`` comes only from tests: what time has opened by then stays open.
     """
-    async with store.rebuild() as tables:
-        work = _Rebuild(store, codec, tables)
+    async with store.rebuild(now=now) as tables:
+        work = _Rebuild(store, codec, tables, now or await store.now())
         await work.names(progress or _untold)
+        await work.limits()
         await work.open_runs()
         return work.done
 
@@ -73,8 +82,9 @@ class _Folded(NamedTuple):
 class _Rebuild:
     """One rebuild under way."""
 
-    def __init__(self, store: Store, codec: Codec, tables: Rebuilding) -> None:
+    def __init__(self, store: Store, codec: Codec, tables: Rebuilding, now: datetime) -> None:
         self._store, self._codec, self._tables = store, codec, tables
+        self._now, self._said = now, LimitsSaid(now)
         self._definitions: dict[str, FlowDefinition] = {}
         self._topics: set[str] = set()
         self._cursor = 0
@@ -89,14 +99,25 @@ class _Rebuild:
             for stored in page:
                 if stored.version == 1:
                     named.append((stored.stream, self._name(stored)))
-                elif stored.topic not in self._topics or stored.topic == FlowDefined.TOPIC:
-                    self._learn(self._recorded(stored).event)
+                elif stored.topic not in self._topics or stored.topic in _LEARNED:
+                    self._learn(self._recorded(stored))
             ends = [one for one in page if one.topic in ENDS]
             await self._tables.name(named, [one.stream for one in ends])
             await self._leaving(ends)
             self.done.events = page[-1].position
             self.done.streams += len(named)
             progress(self.done.events, head)
+
+    async def limits(self) -> None:
+        """Put back limits, what is closed, and the starts that rates count."""
+        counts = Counts(
+            self._store, self._said, self._now, self.done.events,
+            decode=self._recorded, begin=self._definition,
+        )  # fmt: skip
+        await self._tables.limit(self._said.settings())
+        await self._tables.limit(await counts.closures())
+        async for starts in counts.starts():
+            await self._tables.limit(starts)
 
     async def open_runs(self) -> None:
         """Put back gates, jobs and timers, and where the dispatcher has to look again."""
@@ -176,16 +197,21 @@ class _Rebuild:
         return RestoredRun(run.stream, int(run.gate), [_work(run.flow, one) for one in placed])
 
     def _name(self, stored: Stored) -> Name:
-        event = self._recorded(stored).event
-        self._learn(event)
+        recorded = self._recorded(stored)
+        self._learn(recorded)
         try:
-            return Name(*name_of(self._store.identity.log_id, event))
+            return Name(*name_of(self._store.identity.log_id, recorded.event))
         except (LookupError, ValueError) as error:
             raise LogUnreadable(stored.position, stored.topic, error) from error
 
-    def _learn(self, event: Event) -> None:
-        if isinstance(event, FlowDefined) and event.hash not in self._definitions:
-            self._definitions[event.hash] = FlowDefinition.model_validate(event.definition)
+    def _learn(self, recorded: Recorded) -> None:
+        event = recorded.event
+        if isinstance(event, FlowDefined):
+            if event.hash not in self._definitions:
+                self._definitions[event.hash] = FlowDefinition.model_validate(event.definition)
+            self._said.serve(recorded, self._definitions[event.hash])
+        else:
+            self._said.see(recorded)
 
     def _recorded(self, stored: Stored) -> Recorded:
         self._topics.add(stored.topic)

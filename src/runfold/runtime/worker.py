@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import Any
 
 from runfold.errors import RunfoldError, StoreUnavailable
+from runfold.flow.attempts import holds
 from runfold.flow.events import ErrorInfo, StepErrored, StepReleased, StepStarted
 from runfold.flow.work import Gate
 from runfold.kernel.event import Draft, Event
@@ -374,10 +375,8 @@ class Worker:
 
 def _holds(event: Event) -> dict[str, Any]:
     """Return until when the limits that admitted an attempt admit nothing, if it says so."""
-    if not isinstance(event, StepErrored) or event.charged:
-        return {}
-    holds = event.retry_after if event.retry_at is None else event.retry_at
-    return {} if holds is None else {"holds": holds}
+    until = holds(event) if isinstance(event, StepErrored) else None
+    return {} if until is None else {"holds": until}
 
 
 def _failed(job: Job, code: str, error: Exception, *, again: bool = False) -> Draft:

@@ -5,16 +5,15 @@ The events are the same list; what is replaced is all that can be lost.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 
 from runfold.errors import EngineRunning
 from runfold.flow.events import ENDS
-from runfold.ports import Name, RestoredRun
+from runfold.ports import Name, RestoredLimits, RestoredRun
+from runfold.store.buckets import limit_of
 from runfold.store.memory_lanes import Work
 from runfold.store.memory_log import Log, Stream
 
@@ -27,7 +26,7 @@ class MemoryRebuilding:
 
     def __init__(self, log: Log) -> None:
         self.fresh = Log(log.identity)
-        self.fresh.limits = replace(log.limits, holds=defaultdict(set))
+        self._jobs: dict[int, Work] = {}
         self._open: dict[int, None] = {}
 
     async def name(self, streams: Sequence[tuple[int, Name]], ended: Sequence[int]) -> None:
@@ -44,6 +43,17 @@ class MemoryRebuilding:
         """Return numbers above ``after`` of runs that did not end, in order."""
         return [number for number in self._open if number > after][:limit]
 
+    async def limit(self, restored: RestoredLimits) -> None:
+        """Put back limits, what is closed, and the starts that rates count."""
+        limits = self.fresh.limits
+        for scope, wanted in restored.limits:
+            limits.replace(scope, wanted, ())
+        for closure in restored.closures:
+            limits.close(closure)
+        for bucket, at, _ in restored.starts:
+            per = timedelta(seconds=limits.known[limit_of(bucket)].per or 0)
+            limits.starts.setdefault(bucket, []).append((at, at + per))
+
     async def put(self, runs: Sequence[RestoredRun]) -> None:
         """Put back gates, jobs and timers."""
         for run in runs:
@@ -54,7 +64,12 @@ class MemoryRebuilding:
                     self.fresh.add_timer(work)
                     continue
                 work.token = NOBODY if leased else None
-                self.fresh.add_job(work, id)
+                self._jobs[id] = work
+
+    def end(self) -> None:
+        """Put the jobs into their queues and lanes, the first of each at its head."""
+        for id in sorted(self._jobs):
+            self.fresh.add_job(self._jobs[id], id)
 
     async def save_cursor(self, name: str, position: int) -> None:
         """Put back how far a reader had come."""
@@ -74,6 +89,7 @@ async def rebuilding(
         head = len(log.events)
     tables = MemoryRebuilding(log)
     yield tables
+    tables.end()
     with lock:
         _refuse_while_running(log, now())
         if len(log.events) != head:

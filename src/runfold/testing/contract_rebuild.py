@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from runfold.errors import EngineRunning
 from runfold.flow.work import Gate
-from runfold.ports import Due, Item, Member, Name, Restored, RestoredRun
+from runfold.ports import (
+    Closure,
+    Due,
+    Item,
+    Member,
+    Name,
+    Rebuilding,
+    Restored,
+    RestoredLimits,
+    RestoredRun,
+    Start,
+)
 from runfold.testing.contract_scene import (
     NOON,
     WORKER,
@@ -17,7 +30,7 @@ from runfold.testing.contract_scene import (
     key_of,
     row,
 )
-from runfold.testing.contract_words import at_once
+from runfold.testing.contract_words import ALL, NEVER, QUEUE, STEP, STEPS, at_once, in_any
 
 MEMBER = Member(WORKER, "host:1", "worker")
 
@@ -78,20 +91,64 @@ class RebuildContract(Contract):
         assert [job.id for job in await scene.claim()] == [1]
 
     async def test_lanes_and_what_limits_count_are_put_back(self, scene: Scene) -> None:
-        step, store = "step:flow/step", scene.store
-        await scene.limit(step, at_once(f"{step}#0", 2))
-        lane = row(limits=(f"{step}#0",))
-        runs = await scene.add(*"abcd", limits=(f"{step}#0",))
+        store, runs = scene.store, await scene.add(*"abcd", limits=(STEPS,))
         async with store.rebuild(now=NOON) as tables:
-            await tables.name([(1, Name(key_of("settings"), None))], [])
-            for place, run in enumerate(runs):
-                await tables.name([(run, Name(key_of(f"{run}"), "flow"))], [])
-                work = Restored(run, lane, leased=place == 0)
-                await tables.put([RestoredRun(run, Gate.OPEN, [work])])
+            await tables.limit(RestoredLimits([(STEP, [at_once(STEPS, 2)])]))
+            # In no order: the first of a lane is who came first.
+            for run in (runs[0], runs[3], runs[1], runs[2]):
+                await _put(tables, run, leased=run == runs[0])
         assert await store.counts() == {"default": (1, 1)}
         assert [job.id for job in await scene.claim()] == [runs[1]]
         await scene.record(Item([event()], runs[0], stalled=runs[0]))
         assert [job.id for job in await scene.claim()] == [runs[2]]
+
+    async def test_a_limit_that_is_not_put_back_is_gone(self, scene: Scene) -> None:
+        await scene.limit(STEP, at_once(STEPS, 1))
+        await scene.close(QUEUE, NEVER)
+        runs = await scene.add(*"ab", limits=(STEPS,))
+        async with scene.store.rebuild(now=NOON) as tables:
+            settings = range(1, runs[0])
+            await tables.name([(one, Name(key_of(f"{one}"), None)) for one in settings], [])
+            for run in runs:
+                await _put(tables, run)
+        assert [job.id for job in await scene.claim()] == runs
+
+    async def test_what_a_whole_queue_leases_counts(self, scene: Scene) -> None:
+        runs = await scene.add(*"abc")
+        async with scene.store.rebuild(now=NOON) as tables:
+            await tables.limit(RestoredLimits([(QUEUE, [at_once(ALL, 2)])]))
+            for run in runs:
+                await _put(tables, run, leased=run == runs[0], limits=())
+        assert [job.id for job in await scene.claim()] == [runs[1]]
+
+    async def test_starts_that_rates_count_are_put_back(self, scene: Scene) -> None:
+        runs = await scene.add(*"abc", limits=(STEPS,))
+        starts = [Start(STEPS, after(-50), 1), Start(STEPS, after(-10), 2)]
+        async with scene.store.rebuild(now=NOON) as tables:
+            await tables.limit(RestoredLimits([(STEP, [in_any(60, STEPS, 3)])]))
+            await tables.limit(RestoredLimits(starts=starts))
+            for run in runs:
+                await _put(tables, run)
+        assert [job.id for job in await scene.claim()] == [runs[0]]
+        assert (await scene.served()).wait == 10
+        assert [job.id for job in await scene.claim(now=after(10))] == [runs[1]]
+        assert await scene.claim(now=after(49.999999)) == []
+        assert [job.id for job in await scene.claim(now=after(50))] == [runs[2]]
+
+    async def test_what_is_closed_is_put_back(self, scene: Scene) -> None:
+        ready, closed = await scene.add("a"), await scene.add("b", limits=(STEPS,))
+        closures = [Closure(STEPS, after(60)), Closure("queue:cpu", NEVER)]
+        async with scene.store.rebuild(now=NOON) as tables:
+            await tables.limit(RestoredLimits(closures=closures))
+            await _put(tables, ready[0], limits=(), queue="cpu")
+            await _put(tables, closed[0])
+        assert (await scene.served(queue="cpu", now=after(10**6))).wait is None
+        assert (await scene.served()).wait == 60
+        cpu, default = await scene.store.queues(now=NOON)
+        assert (cpu.closed_until, default.closed_until) == (NEVER, None)
+        await scene.close("queue:cpu", None)
+        assert [job.id for job in await scene.claim(queue="cpu")] == ready
+        assert [job.id for job in await scene.claim(now=after(60))] == closed
 
     async def test_a_cursor_is_put_back(self, scene: Scene) -> None:
         run = await scene.start("a")
@@ -118,6 +175,13 @@ class RebuildContract(Contract):
         with pytest.raises(ZeroDivisionError):
             await _rebuilt(scene, ZeroDivisionError())
         assert await scene.everything() == before
+
+
+async def _put(tables: Rebuilding, run: int, *, leased: bool = False, **columns: Any) -> None:
+    """Put back an open run with one job, by default in the lane of a step."""
+    await tables.name([(run, Name(key_of(f"{run}"), "flow"))], [])
+    work = Restored(run, row(**{"limits": (STEPS,), **columns}), leased=leased)
+    await tables.put([RestoredRun(run, Gate.OPEN, [work])])
 
 
 async def _rebuilt(scene: Scene, error: Exception | None = None) -> None:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from runfold.store.sql.schema import (
     ALARMS,
+    CLOSURES,
     CURSORS,
     HOLDS,
     JOBS,
@@ -16,15 +29,16 @@ from runfold.store.sql.schema import (
     MEMBERS,
     OPEN_RUNS,
     PARKED,
+    STARTS,
     STREAMS,
     TIMERS,
 )
 
 DERIVED = (
-    JOBS, TIMERS, OPEN_RUNS, STREAMS, MEMBERS, LEADERS, CURSORS, HOLDS, PARKED, ALARMS,
+    JOBS, TIMERS, OPEN_RUNS, STREAMS, MEMBERS, LEADERS, CURSORS,
+    LIMITS, HOLDS, STARTS, CLOSURES, PARKED, ALARMS,
 )  # fmt: skip
-"""What is emptied and filled again. Batches stay: a client may still send one again. So do
-limits, closures and starts, which are no consequence of the jobs."""
+"""What is emptied and filled again. Batches stay: a client may still send one again."""
 
 _LOG: BindParameter[int] = bindparam("log_id")
 
@@ -55,6 +69,12 @@ def fill(table: Table) -> Any:
     return insert(table).values({column.name: bindparam(column.name) for column in table.c})
 
 
+def close() -> Any:
+    """Insert a closure; its end is given as text, for asyncpg would make infinity of the last."""
+    until = cast(bindparam("until", type_=Text()), CLOSURES.c.until.type)
+    return insert(CLOSURES).values(log_id=_LOG, bucket=bindparam("bucket"), until=until)
+
+
 def ended() -> Any:
     """Delete the open run ``ended``."""
     return delete(OPEN_RUNS).where(
@@ -69,12 +89,6 @@ def set_gate() -> Any:
         .where(STREAMS.c.log_id == _LOG, STREAMS.c.stream == bindparam("of"))
         .values(gate=bindparam("to"))
     )
-
-
-def limits() -> Select[Any]:
-    """Return id, scope and keyed of the limits that count what is leased."""
-    at = LIMITS.c
-    return select(at.id, at.scope, at.keyed).where(at.log_id == _LOG, at.kind == "concurrency")
 
 
 def heads() -> Any:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Executable
 
 from runfold.errors import EngineRunning
 from runfold.flow.work import Gate
-from runfold.ports import LogIdentity, Name, Restored, RestoredRun
+from runfold.ports import Limit, LogIdentity, Name, Restored, RestoredLimits, RestoredRun, Start
 from runfold.store.buckets import joined, limit_of
 from runfold.store.sql import rebuild_queries, stream_queries
-from runfold.store.sql.schema import CURSORS, HOLDS, JOBS, OPEN_RUNS, STREAMS, TIMERS
+from runfold.store.sql.schema import (
+    CURSORS,
+    HOLDS,
+    JOBS,
+    LIMITS,
+    OPEN_RUNS,
+    STARTS,
+    STREAMS,
+    TIMERS,
+)
 
 NOBODY = 0
 """A token that no member has: what it leases is stalled."""
@@ -43,8 +51,9 @@ class SqlRebuilding:
     def __init__(self, session: Session, identity: LogIdentity, now: datetime) -> None:
         self._session, self._identity, self._now = session, identity, now
         self._log = identity.log_id
-        self._counting: set[str] = set()
-        self._wholes: dict[str, list[str]] = defaultdict(list)
+        self._limits: dict[str, Limit] = {}
+        self._wholes: dict[str, list[str]] = {}
+        """By scope of a queue: its limits that have no key."""
 
     async def begin(self) -> None:
         """Empty the tables; raise ``EngineRunning`` while somebody works with them."""
@@ -55,11 +64,6 @@ class SqlRebuilding:
             raise EngineRunning.while_alive(alive, leads=leads)
         for table in rebuild_queries.DERIVED:
             await self._session.many(rebuild_queries.empty(table), [{"log_id": self._log}])
-        limits = await self._session.rows(rebuild_queries.limits(), log_id=self._log)
-        for number, scope, keyed in limits:
-            self._counting.add(number)
-            if not keyed:
-                self._wholes[scope].append(number)
 
     async def end(self) -> None:
         """Let the first of each lane be ready, now that all jobs are back."""
@@ -85,6 +89,27 @@ class SqlRebuilding:
         """Return numbers above ``after`` of runs that did not end, in order."""
         asked = {"log_id": self._log, "after": after, "limit": limit}
         return [row[0] for row in await self._session.rows(stream_queries.open_runs(), **asked)]
+
+    async def limit(self, restored: RestoredLimits) -> None:
+        """Put back limits, what is closed, and the starts that rates count."""
+        limits = []
+        for scope, ofs in restored.limits:
+            self._limits |= {limit.id: limit for limit in ofs}
+            self._wholes[scope] = [limit.id for limit in ofs if not limit.keyed]
+            limits += [{"log_id": self._log, "scope": scope, **one._asdict()} for one in ofs]
+        closures = [
+            {
+                "log_id": self._log,
+                "bucket": one.bucket,
+                "until": str(self._session.moment(one.until)),
+            }
+            for one in restored.closures
+            if one.until is not None
+        ]
+        starts = [self._start(one) for one in restored.starts]
+        await self._session.many(rebuild_queries.fill(LIMITS), limits)
+        await self._session.many(rebuild_queries.close(), closures)
+        await self._session.many(rebuild_queries.fill(STARTS), starts)
 
     async def put(self, runs: Sequence[RestoredRun]) -> None:
         """Put back gates, jobs and timers."""
@@ -124,8 +149,14 @@ class SqlRebuilding:
         return [
             {"log_id": self._log, "bucket": bucket, "job": one.id}
             for bucket in buckets
-            if limit_of(bucket) in self._counting
+            if (limit := self._limits.get(limit_of(bucket))) and limit.per is None
         ]
+
+    def _start(self, one: Start) -> dict[str, Any]:
+        per = self._limits[limit_of(one.bucket)].per
+        over_at = self._session.moment(one.at + timedelta(seconds=per or 0))
+        at = self._session.moment(one.at)
+        return {**one._asdict(), "log_id": self._log, "at": at, "over_at": over_at}
 
     def _timer(self, run: RestoredRun, one: Restored) -> dict[str, Any]:
         due_at = one.row.due_at
