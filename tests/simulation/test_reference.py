@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import runfold.testing
 from docs.pages import reference, rows
 from runfold.testing import Faults, Simulation
-
-
-def test_every_name_has_its_row() -> None:
-    names = {name for name in rows(reference("testing")) if name in dir(runfold.testing)}
-    assert sorted(names) == sorted(runfold.testing.__all__)
 
 
 def test_every_member_has_its_row() -> None:
