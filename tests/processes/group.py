@@ -25,7 +25,7 @@ class Group:
             [sys.executable, str(MEMBER), self._url, roles],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "SKEW": str(skew)},
+            env={**os.environ, "SKEW": str(skew), "PYTHONPATH": str(MEMBER.parents[1])},
         )
         self._all.append(process)
         assert process.stdout is not None

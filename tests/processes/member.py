@@ -6,11 +6,14 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 from sqlalchemy import text
 
-from runfold import Context, Flow, Runfold, Settings, all_of
+from processes.limited import letters, mail
+from runfold import Context, Flow, Queue, Runfold, Settings, all_of
 
 flow: Flow[Any, Any] = Flow("work")
 
@@ -65,14 +68,18 @@ def skew(seconds: float) -> None:
     time.time_ns = lambda: true_ns() + int(seconds * 1e9)
 
 
-def engine(url: str) -> Runfold:
+def engine(url: str, queues: Sequence[Queue] = ()) -> Runfold:
     """Return an engine with the shortest lease that there is."""
-    return Runfold(url, flows=[flow, slow, pays], settings=Settings(lease=3, grace=1))
+    settings = Settings(lease=3, grace=1)
+    return Runfold(url, flows=[flow, slow, pays], queues=queues, settings=settings)
 
 
 async def serve(url: str, roles: list[str]) -> None:
     """Serve until killed; say when it has begun."""
-    async with engine(url).serve(roles):
+    queues = [mail, letters] if "FLOOR" in os.environ else []
+    async with AsyncExitStack() as stack:
+        for _ in range(int(os.environ.get("ENGINES", "1"))):
+            await stack.enter_async_context(engine(url, queues).serve(roles))
         print("ready", flush=True)
         await asyncio.Event().wait()
 
