@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runfold import Flow, Queue
+from runfold import Context, Flow, Queue
 from runfold.testing import Fault, Faults, Simulation
 
 EVERYTHING = Faults(
@@ -188,3 +188,23 @@ def test_plans_and_faults_are_checked() -> None:
             sim.crash(2)
     assert Faults.none() == Faults()
     assert Faults.default().crash_worker > 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_appends_and_never_rings_costs_seconds(seed: int) -> None:
+    flow: Flow[Any, Any] = Flow("relay")
+
+    @flow.entry(emits="next")
+    async def first(number: int, ctx: Context) -> None:
+        await asyncio.sleep(1)
+        ctx.emit("next", number)
+
+    @flow.step(subscribes="next")
+    async def second(number: int) -> int:
+        await asyncio.sleep(1)
+        return number + 1
+
+    with Simulation(flow, seed=seed, faults=Faults(lose_ring=1.0), processes=3) as sim:
+        runs = [sim.start(flow, number) for number in range(9)]
+        sim.advance(seconds=30)
+        assert [run.result for run in runs] == list(range(1, 10))
