@@ -20,7 +20,7 @@ class Poison(Exception):
     """A handler raised; the projection stays before this event."""
 
     def __init__(self, projection: Projection[Any], logged: Logged[Any], error: Exception) -> None:
-        self.position, self.type = logged.recorded.position, logged.event.TOPIC
+        self.position, self.type = logged.recorded.position, logged.topic
         self.error = error
         super().__init__(
             f"projection {projection.name!r} cannot fold event {self.position} ({self.type}): "
@@ -36,10 +36,12 @@ def fold(
     Less than its length: ``sheet.missing`` are the keys to fetch before going on from there.
     Raises ``Poison``; everything before that event is folded.
     """
+    if not sheet.is_careful:
+        return _fold_in_place(projection, sheet, page, start)
     handlers = projection.handlers
     for place in range(start, len(page)):
         logged = page[place]
-        wanted = handlers.get(logged.event.TOPIC)
+        wanted = handlers.get(logged.topic)
         if wanted is None:
             continue
         try:
@@ -55,6 +57,25 @@ def fold(
     return len(page)
 
 
+def _fold_in_place(
+    projection: Projection[Any], sheet: Sheet[Any], page: Sequence[Logged[Any]], start: int
+) -> int:
+    """Fold with the one handler that each type of event has, and undo nothing."""
+    handlers, place = projection.handlers, start
+    try:
+        for place in range(start, len(page)):
+            logged = page[place]
+            wanted = handlers.get(logged.topic)
+            if wanted is not None:
+                wanted[0].fn(sheet, logged)
+    except Missing:
+        _look_ahead(projection, sheet.ahead(), page, place + 1)
+        return place
+    except Exception as error:
+        raise Poison(projection, page[place], error) from error
+    return len(page)
+
+
 def _look_ahead(
     projection: Projection[Any], sheet: Sheet[Any], page: Sequence[Logged[Any]], start: int
 ) -> None:
@@ -64,7 +85,7 @@ def _look_ahead(
     not asked for by the next; then all of it is undone.
     """
     for place in range(start, len(page)):
-        wanted = projection.handlers.get(page[place].event.TOPIC)
+        wanted = projection.handlers.get(page[place].topic)
         if wanted is None:
             continue
         mark = sheet.mark

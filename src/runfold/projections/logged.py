@@ -15,13 +15,15 @@ E = TypeVar("E", bound=Event)
 class Logged(Generic[E]):
     """One event of the log. Made once a page, and shared by all projections that want it."""
 
-    __slots__ = ("_shown", "event", "flow", "name", "recorded", "run_id")
+    __slots__ = ("_shown", "event", "flow", "name", "recorded", "run_id", "topic")
 
     def __init__(self, recorded: Recorded, name: Name, run_id: str | None) -> None:
         self.recorded = recorded
         """Its place, time, step, activation, attempt and key."""
         self.event: E = recorded.event  # type: ignore[assignment]
         """The event itself, of the class that the handler asked for."""
+        self.topic: str = recorded.event.TOPIC
+        """The type of the event, as it is stored."""
         self.name, self.flow = name, name.flow
         self.run_id = run_id
         """The run's id as a UUID is written; None for an event of no run."""

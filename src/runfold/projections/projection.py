@@ -12,6 +12,7 @@ from runfold.errors import InvalidDefinition
 from runfold.flow.events import REGISTRY
 from runfold.kernel.event import Event
 from runfold.projections.columns import Kind
+from runfold.projections.in_place import InPlace
 from runfold.projections.logged import Logged
 from runfold.projections.model import RowModel, Values
 from runfold.projections.rows import Rows, Sheet
@@ -42,7 +43,10 @@ class Projection(Generic[Row]):
     that name a row. ``version``: a new one builds a new table beside the old one, which is read
     until then; change it with the handlers or the model. ``indexes``: for ``list``, each a tuple
     of fields, ``"-field"`` from high to low. ``parallel``: every row belongs to one run, so a
-    rebuild may be divided by run. Raises ``InvalidDefinition``.
+    rebuild may be divided by run. ``in_place``: ``rows.get`` gives the row and no copy, at half
+    the price; each type of event has one handler, of its class and of all flows, which gets all
+    the rows it needs before it changes one, and puts all that it changed. Raises
+    ``InvalidDefinition``.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class Projection(Generic[Row]):
         version: int = 1,
         indexes: Iterable[Sequence[str]] = (),
         parallel: bool = False,
+        in_place: bool = False,
     ) -> None:
         self.name, self.version, self.parallel = name, version, parallel
+        self.in_place = in_place
         place = f"projection {name!r}"
         if not _NAME.fullmatch(str(name)):
             raise InvalidDefinition(
@@ -107,6 +113,7 @@ class Projection(Generic[Row]):
                     f"{place} got a handler after it was served; import its module before"
                 )
             check_handler(place, fn, 2)
+            self._check_in_place(fn, topics, is_typed and flows is None)
             for topic in topics:
                 self.handlers.setdefault(topic, []).append(Handler(fn, flows, is_typed))
             return fn
@@ -130,11 +137,25 @@ class Projection(Generic[Row]):
         columns = [(one.name, one.kind.value, one.null) for one in self.rows.columns]
         return sha256(repr((columns, self.key, self.indexes)).encode()).hexdigest()[:16]
 
-    def sheet(self, *, whole: bool = False, cache_max: int | None = None) -> Sheet[Row]:
-        """Return rows in memory for a table; ``whole`` when the table is empty."""
+    def sheet(
+        self, *, whole: bool = False, cache_max: int | None = None, careful: bool = False
+    ) -> Sheet[Row]:
+        """Return rows in memory for a table; ``whole`` when the table is empty.
+
+        ``careful``: a handler that raises leaves nothing behind, also where it is ``in_place``.
+        """
         places = tuple(self.rows.names.index(name) for name in self.key)
         options = {} if cache_max is None else {"cache_max": cache_max}
-        return Sheet(self.rows, places, whole=whole, **options)
+        kind: type[Sheet[Row]] = InPlace if self.in_place and not careful else Sheet
+        return kind(self.rows, places, whole=whole, **options)
+
+    def _check_in_place(self, fn: Any, topics: Sequence[str], is_plain: bool) -> None:
+        taken = [topic for topic in topics if topic in self.handlers]
+        if self.in_place and (taken or not is_plain):
+            raise InvalidDefinition(
+                f"projection {self.name!r} is in_place: {fn.__qualname__} must be for classes of "
+                "events, of all flows, and no other handler for the same"
+            )
 
     def key_of(self, key: Sequence[Any]) -> Values:
         """Return ``key`` as it stands in the table; raise ``ValueError`` or ``TypeError``."""

@@ -49,6 +49,9 @@ class Sheet(Generic[Row]):
     of one event do is noted with what it replaced, until ``keep`` or ``undo``.
     """
 
+    is_careful = True
+    """Whether what a handler did before it raised can be undone."""
+
     def __init__(
         self,
         model: RowModel,
@@ -99,6 +102,20 @@ class Sheet(Generic[Row]):
     def delete(self, *key: Any) -> None:
         """Remove; see ``Rows``."""
         self._set(self._keyed(key), None)
+
+    def ahead(self) -> Sheet[Row]:
+        """Return the sheet to look through the rest of a page with, and to undo."""
+        return self
+
+    def share(
+        self,
+        young: dict[Values, Values | None],
+        old: dict[Values, Values | None],
+        dirty: dict[Values, Values | None],
+        missing: dict[Values, None],
+    ) -> None:
+        """Take the caches of another sheet of the same table; begin with these changes."""
+        self._young, self._old, self._dirty, self.missing = young, old, dirty, missing
 
     def keep(self) -> None:
         """Take over what the handlers of one event did."""

@@ -53,7 +53,10 @@ class Keeper:
         return not (self.sheet.pending or self._is_writing)
 
     async def fold(self, page: Sequence[Logged[Any]], upto: int) -> None:
-        """Fold the events of ``page`` that come next; after it everything up to ``upto``."""
+        """Fold the events of ``page`` that come next; after it everything up to ``upto``.
+
+        Where rows are changed in place and a handler raises, it is back at ``saved`` instead.
+        """
         if self.poison is not None or upto <= self.reached:
             return
         wanted = self._wanted(page)
@@ -61,7 +64,12 @@ class Keeper:
             for start in range(0, len(wanted), SLICE):
                 await self._fold(wanted[start : start + SLICE])
                 await asyncio.sleep(0)
-        except Poison as error:
+        except (Poison, ValueError) as error:
+            if not self.sheet.is_careful:
+                self._start_over()
+                return
+            if not isinstance(error, Poison):
+                raise
             self.reached = error.position - 1
             self.refuse(error.position, error.type, error.error)
             return
@@ -73,11 +81,19 @@ class Keeper:
         self.poison = json.dumps({"position": position, "type": topic, "error": said})
 
     def write(self) -> ViewWrite:
-        """Return what is not in the table yet; from now on it counts as cached."""
-        self._is_writing = True
+        """Return what is not in the table yet; from now on it counts as cached.
+
+        That is nothing when a row that was changed in place fits no table: it starts over.
+        """
         put: list[Any] = []
         delete: list[Any] = []
-        for key, values in self.sheet.take().items():
+        try:
+            taken = self.sheet.take()
+        except ValueError:
+            self._start_over()
+            taken = {}
+        self._is_writing = True
+        for key, values in taken.items():
             if values is None:
                 delete.append(key)
             else:
@@ -87,6 +103,11 @@ class Keeper:
     def wrote(self, write: ViewWrite, now: float) -> None:
         """Take note that ``write`` is in the table."""
         self.saved, self.saved_at, self._is_writing = write.upto, now, False
+
+    def _start_over(self) -> None:
+        """Go back to what is in the table, and fold so that the event is found which fails."""
+        self.sheet = self.projection.sheet(whole=self.saved == 0, careful=True)
+        self.reached = self.saved
 
     async def _fold(self, page: Sequence[Logged[Any]]) -> None:
         place = 0
@@ -98,10 +119,8 @@ class Keeper:
     def _wanted(self, page: Sequence[Logged[Any]]) -> list[Logged[Any]]:
         topics, after = self.projection.handlers, self.reached
         part, parts = self.view.at.part, self.view.parts
-        return [
-            logged
-            for logged in page
-            if logged.event.TOPIC in topics
-            and logged.recorded.position > after
-            and (parts == 1 or logged.recorded.stream % parts == part)
-        ]
+        if page and page[0].recorded.position <= after:
+            page = [logged for logged in page if logged.recorded.position > after]
+        if parts > 1:
+            page = [logged for logged in page if logged.recorded.stream % parts == part]
+        return [logged for logged in page if logged.topic in topics]

@@ -41,7 +41,7 @@ class Naming:
         if unknown:
             found = await self._log.names(list(unknown))
             known.update({stream: (name, run_id_of(name)) for stream, name in found.items()})
-        named = [Logged[Any](recorded, *known[recorded.stream]) for recorded in page]
+        named: list[Logged[Any]] = [Logged(recorded, *known[recorded.stream]) for recorded in page]
         if len(known) > STREAMS_MAX:
             self._old, self._young = known, {}
         return named

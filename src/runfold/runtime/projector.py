@@ -29,8 +29,11 @@ from runfold.runtime.tail import Tail, decode
 
 PAGE = 2000
 """How many events one turn reads from the store at most."""
-PACE = 0.02
-"""Seconds between two writes; what is appended meanwhile is written together."""
+PACE_MIN, PACE = 0.004, 0.03
+"""Seconds between two writes: the first when they are quick, as for few events, the second under
+load; what is appended meanwhile is written together, each row once."""
+GENTLE = 4
+"""Up to ``PACE`` a pause is so many times as long as the write before it took."""
 SHARE = 2
 """Writing may take one part in so many of the time: a slow database is written to less often."""
 PACE_MAX = 0.25
@@ -60,7 +63,7 @@ class Projector:
         self._naming = Naming(log)
         self._keepers: dict[Any, Keeper] = {}
         self._tail: Tail | None = None
-        self._wrote_at, self._pace = 0.0, PACE
+        self._wrote_at, self._pace = 0.0, PACE_MIN
         self._hurried = self._knows = False
         self.bell = Bell()
         """Rung when something was appended."""
@@ -241,7 +244,7 @@ class Projector:
                 _log.info("projection %r is kept by somebody else now", keeper.view.at.name)
                 self._keepers.pop(keeper.view.at, None)
                 self.ownership.is_due = True
-        self._wrote_at, self._pace = began, min(PACE_MAX, max(PACE, SHARE * (now - began)))
+        self._wrote_at, self._pace = began, _pace(now - began)
 
     async def _stop_poisoned(self) -> None:
         for at, keeper in list(self._keepers.items()):
@@ -267,3 +270,9 @@ class Projector:
     def _topics(keepers: Any) -> frozenset[str]:
         # Starts always: they say what their runs are called.
         return frozenset({FlowStart.TOPIC}).union(*[one.projection.topics for one in keepers])
+
+
+def _pace(took: float) -> float:
+    """Return how long after its beginning a write that ``took`` so long is followed by one."""
+    gentle = max(PACE_MIN, min(PACE, GENTLE * took))
+    return min(PACE_MAX, max(gentle, SHARE * took))

@@ -174,6 +174,8 @@ class ViewBuild:
                 self._apply(keeper, write),
             )
             write = self._next_write(keeper) if rows else None
+            if keeper.reached < last:  # It starts over.
+                following = await self._log.read(after=keeper.reached, limit=PAGE, upto=upto)
             rows = following
             await self._keep(keeper)
             self._tell(keeper, began, first, upto)

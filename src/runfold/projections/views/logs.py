@@ -37,6 +37,7 @@ LOGS: Projection[LogRow] = Projection(
         ("level", "position"),
     ),
     parallel=True,
+    in_place=True,
 )
 
 

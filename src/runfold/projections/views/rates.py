@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from runfold.flow.events import (
@@ -25,6 +26,7 @@ from runfold.flow.events import (
     StepStalled,
     StepStarted,
 )
+from runfold.kernel.event import Event
 from runfold.projections.logged import Logged
 from runfold.projections.projection import Projection
 from runfold.projections.rows import Rows
@@ -66,61 +68,59 @@ class QueueRate:
     """Of the attempts that completed or errored: as those of flows."""
 
 
-FLOW_RATES: Projection[FlowRate] = Projection("flow_rates", FlowRate, key=("flow", "minute"))
-QUEUE_RATES: Projection[QueueRate] = Projection("queue_rates", QueueRate, key=("queue", "minute"))
+FLOW_RATES: Projection[FlowRate] = Projection(
+    "flow_rates", FlowRate, key=("flow", "minute"), in_place=True
+)
+QUEUE_RATES: Projection[QueueRate] = Projection(
+    "queue_rates", QueueRate, key=("queue", "minute"), in_place=True
+)
 
 
-@FLOW_RATES.on(FlowStart, FlowCompleted, FlowFailed, FlowCancelled)
+_OF_FLOW: dict[type[Event], str] = {
+    FlowStart: "started",
+    FlowCompleted: "completed",
+    FlowFailed: "failed",
+    FlowCancelled: "cancelled",
+}
+_OF_QUEUE: dict[type[Event], str] = {
+    StepScheduled: "scheduled",
+    StepStarted: "started",
+    StepCompleted: "completed",
+    StepErrored: "errored",
+    StepStalled: "stalled",
+    StepRetry: "retried",
+    StepFailed: "failed",
+}
+"""The column that counts events of a class."""
+_WITH_DURATION = frozenset({FlowCompleted, FlowFailed, StepCompleted, StepErrored})
+
+
+@FLOW_RATES.on(*_OF_FLOW)
 def _of_flow(rows: Rows[FlowRate], at: Logged[Any]) -> None:
     flow, minute = at.flow or "", _minute(at.recorded.ts)
     rate = rows.get(flow, minute) or FlowRate(flow, minute)
     total = rows.get(flow, TOTAL) or FlowRate(flow, TOTAL)
-    _count(rate, at.event)
-    _count(total, at.event)
-    match at.event:
-        case FlowCompleted(duration=duration) | FlowFailed(duration=duration):
-            rate.durations = with_duration(rate.durations, duration)
+    _count(rate, at.event, _OF_FLOW)
+    counted = _OF_FLOW[type(at.event)]
+    setattr(total, counted, getattr(total, counted) + 1)
     rows.put(rate)
     rows.put(total)
 
 
-def _count(rate: FlowRate, event: Any) -> None:
-    match event:
-        case FlowStart():
-            rate.started += 1
-        case FlowCompleted():
-            rate.completed += 1
-        case FlowFailed():
-            rate.failed += 1
-        case _:
-            rate.cancelled += 1
-
-
-@QUEUE_RATES.on(
-    StepScheduled, StepStarted, StepCompleted, StepErrored, StepStalled, StepRetry, StepFailed
-)
+@QUEUE_RATES.on(*_OF_QUEUE)
 def _of_queue(rows: Rows[QueueRate], at: Logged[Any]) -> None:
-    queue: str = at.event.queue
-    minute = _minute(at.recorded.ts)
+    queue, minute = at.event.queue, _minute(at.recorded.ts)
     rate = rows.get(queue, minute) or QueueRate(queue, minute)
-    match at.event:
-        case StepScheduled():
-            rate.scheduled += 1
-        case StepStarted():
-            rate.started += 1
-        case StepCompleted(duration=duration):
-            rate.completed += 1
-            rate.durations = with_duration(rate.durations, duration)
-        case StepErrored(duration=duration):
-            rate.errored += 1
-            rate.durations = with_duration(rate.durations, duration)
-        case StepStalled():
-            rate.stalled += 1
-        case StepRetry():
-            rate.retried += 1
-        case _:
-            rate.failed += 1
+    _count(rate, at.event, _OF_QUEUE)
     rows.put(rate)
+
+
+def _count(rate: FlowRate | QueueRate, event: Any, columns: dict[type[Event], str]) -> None:
+    kind = type(event)
+    column = columns[kind]
+    setattr(rate, column, getattr(rate, column) + 1)
+    if kind in _WITH_DURATION:
+        rate.durations = with_duration(rate.durations, event.duration)
 
 
 def bucket_of(duration: float) -> int:
@@ -166,5 +166,6 @@ def _counts(durations: Iterable[str]) -> dict[int, int]:
     return counts
 
 
+@lru_cache(maxsize=256)  # What one commit recorded has one time.
 def _minute(ts: datetime) -> datetime:
     return ts.replace(second=0, microsecond=0)

@@ -81,6 +81,7 @@ RUNS: Projection[RunRow] = Projection(
         ("tag", "queue", "status", "stream"),
     ),
     parallel=True,
+    in_place=True,
 )
 
 

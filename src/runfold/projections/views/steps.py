@@ -60,6 +60,7 @@ STEPS: Projection[StepRow] = Projection(
     key=("stream", "step", "number", "attempt"),
     indexes=(("flow", "step", "status", "stream"),),
     parallel=True,
+    in_place=True,
 )
 
 

@@ -41,6 +41,7 @@ WAITS: Projection[WaitRow] = Projection(
     key=("stream", "step", "number"),
     indexes=(("due_at", "stream"), ("flow", "due_at", "stream")),
     parallel=True,
+    in_place=True,
 )
 
 
