@@ -2,8 +2,9 @@
 
 A batch is bounded in items, events and bytes. Two items of one stream share a batch only
 when neither can make the other wrong; an item that sets a gate, expects a version, creates
-its stream or removes other people's jobs has its stream to itself. Order within a stream
-is the order of submission.
+its stream or removes other people's jobs has its stream to itself, and one that takes a job from
+a holder that is gone does not share a batch with what that holder says of it: a store judges
+all items by what was there before. Order within a stream is the order of submission.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Gathered:
     parcels: list[list[Submission]] = field(default_factory=list)
     """What was submitted together stays together."""
     exclusive: dict[int | bytes, bool] = field(default_factory=dict)
+    leased: set[int] = field(default_factory=set)
+    """Jobs of which their holders say something."""
+    stalled: set[int] = field(default_factory=set)
+    """Jobs whose holders are gone."""
     items: int = 0
     events: int = 0
     size: int = 0
@@ -72,7 +77,7 @@ class Waiting:
                 later.append(parcel)
                 break
             # Every item is looked at, also behind one that does not fit: see ``_fits``.
-            fits = [_fits(one.item, gathered.exclusive) for one in parcel]
+            fits = [_fits(one.item, gathered) for one in parcel]
             if all(fits):
                 gathered.parcels.append(parcel)
                 gathered.items += len(parcel)
@@ -93,7 +98,7 @@ class Waiting:
         )
 
 
-def _fits(item: Item, exclusive: dict[int | bytes, bool]) -> bool:
+def _fits(item: Item, gathered: Gathered) -> bool:
     # An item that was left for the next batch keeps its stream closed for those behind
     # it, so that nothing overtakes: it is marked exclusive as well.
     stream = item.id if item.id is not None else item.stream
@@ -104,13 +109,20 @@ def _fits(item: Item, exclusive: dict[int | bytes, bool]) -> bool:
         or bool(item.drops)
         or item.clears
     )
-    before = exclusive.get(stream)
-    if before is None:
-        exclusive[stream] = alone
-        return True
-    if before or alone:
+    leased = None if item.lease is None else item.lease[0]
+    exclusive, before = gathered.exclusive, gathered.exclusive.get(stream)
+    if before or (
+        before is not None
+        and (alone or leased in gathered.stalled or item.stalled in gathered.leased)
+    ):
         exclusive[stream] = True
         return False
+    if before is None:
+        exclusive[stream] = alone
+    if leased is not None:
+        gathered.leased.add(leased)
+    if item.stalled is not None:
+        gathered.stalled.add(item.stalled)
     return True
 
 

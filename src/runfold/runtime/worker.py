@@ -339,7 +339,12 @@ class Worker:
     @property
     def idle(self) -> bool:
         """True when no handler runs and no answer is on its way."""
-        return not self._running and not self._unknown and self._reconcile_at == math.inf
+        return not self._running and not self._unknown and not self.misses
+
+    @property
+    def misses(self) -> bool:
+        """True while it may hold jobs that it does not know of; it is about to ask for them."""
+        return self._reconcile_at != math.inf
 
     def stop(self) -> None:
         """Claim nothing more."""

@@ -102,8 +102,11 @@ class Process:
 
     @property
     def has_written(self) -> bool:
-        """Whether nothing is on its way to the store."""
-        return self.node is None or not self.is_up or self.node.appender.idle
+        """Whether nothing is on its way to the store, and it knows all that it holds."""
+        if self.node is None or not self.is_up:
+            return True
+        worker = self.node.worker
+        return self.node.appender.idle and not (worker is not None and worker.misses)
 
     @property
     def token(self) -> int | None:
