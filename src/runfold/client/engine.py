@@ -50,6 +50,10 @@ class Engine:
                 "kept and may still be recorded: with key= it is safe to repeat"
             ) from None
 
+    async def aside(self, call: Callable[..., T], /, *args: Any) -> T:
+        """Return what ``call`` returns: long work, in a thread, so that the loop goes on."""
+        return await asyncio.to_thread(call, *args)
+
     def watch(self, stream: int, *, fresh: bool) -> Watched:
         """Return the watch on the end of this run."""
         assert self.node.hub is not None

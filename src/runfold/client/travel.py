@@ -6,7 +6,6 @@ at all.
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -79,7 +78,7 @@ class Travelling(Handle, ABC):
         """
         history = await self._past(None)
         graph = await self._graph(history[0], "recorded")
-        past = await asyncio.to_thread(remainder, history, graph, from_step)
+        past = await self._engine.aside(remainder, history, graph, from_step)
         version = history[-1].version
         return await self._begin("retry", version, past, definition, deadline=deadline)
 
@@ -103,7 +102,7 @@ class Travelling(Handle, ABC):
         """
         history = await self._past(_place(at))
         graph = await self._graph(history[0], "recorded")
-        past = await asyncio.to_thread(prefix, history, graph, at)
+        past = await self._engine.aside(prefix, history, graph, at)
         changes: dict[str, Any] = {"deadline": deadline, "state": _values(state)}
         if input is not ...:
             _must_be_read(graph, past)
@@ -129,7 +128,7 @@ class Travelling(Handle, ABC):
         changes["origin"] = {"runId": self.id, "version": version, "how": how}
         now = await engine.node.store.now()
         start = descend(past[0], graph, now=now, run_id=text(id), **changes)
-        drafts, ready = await asyncio.to_thread(fork, past, start, graph, state or {})
+        drafts, ready = await engine.aside(fork, past, start, graph, state or {})
         made = rows(self._flow, ready)
         outcome = await engine.submit(drafts, id=id, flow=self._flow, rows=made)
         return self._sibling(id, outcome.stream)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from runfold.errors import InvalidInput, InvalidSettings
@@ -108,9 +109,7 @@ class MemoryStore(MemoryArchive):
         """Return events of one stream with versions in ``(after, upto]``, in order."""
         end = after + limit if upto is None else min(after + limit, upto)
         with self._lock:
-            known = self._log.streams.get(stream)
-            places = known.positions[after:end] if known else []
-            return [self._log.events[position - 1] for position in places]
+            return self._log.of_stream(stream, after, end)
 
     async def last_version(self, stream: int) -> int:
         """Return the version of the stream's last event, 0 when there is no such stream."""
@@ -120,17 +119,15 @@ class MemoryStore(MemoryArchive):
 
     async def read_versions(self, wanted: Sequence[tuple[int, int]]) -> list[Stored]:
         """Return the events at these (stream, version) places; missing ones are left out."""
-        found: list[Stored] = []
-        for stream, version in wanted:
-            found += await self.read_stream(stream, after=version - 1, upto=version)
-        return found
+        with self._lock:
+            found = [self._log.of_stream(stream, at - 1, at) for stream, at in wanted]
+        return list(chain.from_iterable(found))
 
     async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
         """Return the events of all these streams with versions up to ``upto``, each in order."""
-        found: list[Stored] = []
-        for stream in streams:
-            found += await self.read_stream(stream, limit=upto)
-        return found
+        with self._lock:
+            found = [self._log.of_stream(stream, 0, upto) for stream in streams]
+        return list(chain.from_iterable(found))
 
     async def head(self) -> int:
         """Return the position of the last event, 0 in an empty log."""

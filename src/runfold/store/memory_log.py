@@ -92,6 +92,12 @@ class Log:
         self.events.append(stored)
         return stored
 
+    def of_stream(self, number: int, after: int, upto: int) -> list[Stored]:
+        """Return the events of a stream with versions in ``(after, upto]``, in order."""
+        known = self.streams.get(number)
+        places = known.positions[after:upto] if known else []
+        return [self.events[position - 1] for position in places]
+
     def add_job(self, job: Work, place: int) -> None:
         """Put ``job`` into its queue, or beside it while it is leased or its run's gate shut."""
         self.jobs[job.id] = job

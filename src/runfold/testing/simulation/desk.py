@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from runfold.client.catalog import Catalog
 from runfold.client.engine import Engine
+from runfold.client.queues import Queues
 from runfold.client.session import Session
 from runfold.client.starting import Starting
 from runfold.kernel.event import Draft
@@ -19,6 +20,7 @@ from runfold.ports import Batch, Clock, Codec, Ids, Item, Outcome, Store
 from runfold.runtime.appender import Appender
 from runfold.runtime.hub import Hub
 from runfold.runtime.node import Node
+from runfold.runtime.queues import Queues as NodeQueues
 from runfold.runtime.starter import Starter
 from runfold.settings import Settings
 
@@ -60,15 +62,20 @@ class Desk(Starting):
         node.appender = _Direct(store, codec, settings, appender=ids.token(), clock=clock)
         node.appender.loop, node.appender.on_commit = loop, on_commit
         node.starter = Starter(store, node.appender, node.definitions, ids)
+        node.queues = NodeQueues(store, codec, store.identity, node.appender)
         node.hub = Hub(store, codec, position=0)
         self.engine = _Engine(node)
         self._session = Session(catalog, "default")
         self._session.attach(self.engine)
+        self.queues = Queues(self._session)
 
 
 class _Engine(Engine):
     async def patiently(self, future: Future[T]) -> T:
         return await future
+
+    async def aside(self, call: Callable[..., T], /, *args: Any) -> T:
+        return call(*args)
 
 
 class _Direct(Appender):

@@ -62,7 +62,7 @@ class Pacer:
         timer = _or_never(loop.next_timer())
         if self._is_quiet(due):
             event = math.inf if due is None else loop.time() + due
-            if not (goal.is_patient or self._view.has_timer(OWN_TIMERS)):
+            if not (goal.is_patient or self._waits_by_itself()):
                 event = math.inf
             return self._skip(min(timer, event, goal.until))
         when = min(timer, _or_never(loop.next_idling()), goal.until)
@@ -75,7 +75,11 @@ class Pacer:
         """Return whether nothing is ready, leased, undecided or about to be tried again."""
         view = self._view
         is_due = view.is_work_ready or view.leases() or view.next_due() == 0
-        return not (is_due or view.has_timer(OWN_TIMERS)) and self._is_decided()
+        return not (is_due or self._waits_by_itself()) and self._is_decided()
+
+    def _waits_by_itself(self) -> bool:
+        """Return whether something that has begun goes on after a time nobody asked for."""
+        return self._view.has_timer(OWN_TIMERS) or self._view.is_held_back
 
     def _is_decided(self) -> bool:
         if not all(process.has_written for process in self._processes):

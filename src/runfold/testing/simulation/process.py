@@ -146,7 +146,9 @@ class Process:
         world = self._world
         await node.start()
         for definition in world.catalog.definitions():
-            await node.definitions.define(definition, node.appender)
+            await node.define(definition)
+        for queue, limits in world.catalog.queue_limits().items():
+            await node.queues.define(queue, limits)
         slots = world.catalog.slots(None, world.settings.slots)
         await node.serve(ROLES, Work(handlers=world.handlers, slots=slots, deps=world.deps))
         self._accidents.is_on = True
@@ -208,10 +210,14 @@ class Process:
             machine.pool.close()
 
     def look_at_time(self) -> None:
-        """Have its timekeeper ask the store anew what is due."""
-        if self.node is not None and self.is_up and self.node.timekeeper is not None:
+        """Have its timekeeper and its worker ask the store anew: time was skipped."""
+        if self.node is None or not self.is_up:
+            return
+        if self.node.timekeeper is not None:
             self.node.timekeeper.look()
             self.node.timer_bell.ring()
+        if self.node.worker is not None:
+            self.node.worker.wake()
 
     def ask_dispatcher(self) -> None:
         """Have its dispatcher look at the log."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from runfold.client.run import Run
@@ -73,6 +74,21 @@ class SimulatedRun(Generic[Out]):
     def cancel(self, reason: str | None = None) -> None:
         """Cancel it, as ``Run.cancel``: in force on return."""
         at_once(self._run.cancel(reason))
+
+    def retry(self, **options: Any) -> SimulatedRun[Out]:
+        """Record a new run that begins before what failed, as ``Run.retry``."""
+        return self._sibling(self._run.retry(**options))
+
+    def restart(self, **options: Any) -> SimulatedRun[Out]:
+        """Record a new run with the input of this one, as ``Run.restart``."""
+        return self._sibling(self._run.restart(**options))
+
+    def fork(self, **options: Any) -> SimulatedRun[Out]:
+        """Record a new run that goes on from ``at=``, as ``Run.fork``."""
+        return self._sibling(self._run.fork(**options))
+
+    def _sibling(self, begun: Coroutine[Any, Any, Run[Out]]) -> SimulatedRun[Out]:
+        return SimulatedRun(self._desk, at_once(begun), self._value)
 
     def pause(self) -> None:
         """Pause it, as ``Run.pause``."""

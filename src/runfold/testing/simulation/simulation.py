@@ -20,7 +20,8 @@ from runfold.errors import RunfoldError
 from runfold.flow.definition import COMPENSATION_SUFFIX
 from runfold.flow.retry import policy_of
 from runfold.ports import Committed
-from runfold.settings import Settings, seconds
+from runfold.settings import Settings
+from runfold.settings import seconds as as_seconds
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
 from runfold.store.memory_lanes import Work
@@ -30,6 +31,7 @@ from runfold.testing.simulation.desk import Desk, at_once
 from runfold.testing.simulation.faults import Chaos, Fault, Faults
 from runfold.testing.simulation.goal import Goal, Pacer, Stuck
 from runfold.testing.simulation.process import Process, Surroundings
+from runfold.testing.simulation.queues import SimulatedQueues
 from runfold.testing.simulation.real_world import GuardedLoop, RealWorld, guarded
 from runfold.testing.simulation.report import report
 from runfold.testing.simulation.run import SimulatedRun
@@ -78,7 +80,9 @@ class Simulation:
         self.seed = seed
         self._settings = settings or Settings()
         flows = [one for one in targets if not isinstance(one, Queue)]
-        self._catalog = Catalog(flows, [one for one in targets if isinstance(one, Queue)], ())
+        queues = [one for one in targets if isinstance(one, Queue)]
+        said: Any = (self._settings.retry, self._settings.timeout)
+        self._catalog = Catalog(flows, queues, (), retry=said[0], timeout=said[1])
         self._catalog.seal()
         self._catalog.require_steps()
         self._deps, self._count = deps, processes
@@ -168,6 +172,20 @@ class Simulation:
         run = at_once(self._desk.start(target, input, **options))
         return SimulatedRun(self._desk, run, self._catalog.result_of(target))
 
+    def start_many(
+        self, target: Any, inputs: Sequence[Any], **options: Any
+    ) -> list[SimulatedRun[Any]]:
+        """Record a run for each of ``inputs``, all or none, as ``Runfold.start_many``."""
+        self._check_open()
+        runs = at_once(self._desk.start_many(target, inputs, **options))
+        return [SimulatedRun(self._desk, run, self._catalog.result_of(target)) for run in runs]
+
+    @property
+    def queues(self) -> SimulatedQueues:
+        """The queues: ``pause``, ``resume``, ``limit`` and ``stats``, as of a ``Runfold``."""
+        self._check_open()
+        return SimulatedQueues(self._desk.queues)
+
     def calls(self, step: Any = None) -> list[Call]:
         """Return the calls of a step's handler so far, oldest first; None: of all steps.
 
@@ -202,7 +220,7 @@ class Simulation:
         minutes: float = 0, seconds: float = 0,
     ) -> None:  # fmt: skip
         """Let that much time pass, and everything happen that happens meanwhile."""
-        total = _seconds(span) + 86_400 * days + 3600 * hours + 60 * minutes + seconds
+        total = as_seconds(span) + 86_400 * days + 3600 * hours + 60 * minutes + seconds
         if not 0 <= total < math.inf:
             raise ValueError(f"advance() was asked for {total!r} seconds, expected 0 or more")
         self._check_open()
@@ -212,9 +230,9 @@ class Simulation:
         """Return when nothing is ready, running, undecided or about to be tried again.
 
         Time passes as attempts need it: while handlers sleep, before retries, until the leases
-        of dead processes are over. What a flow or a caller asked to wait - a delayed start, a
-        deadline - still waits: ``advance``. Raises ``Stuck`` when a handler waits for what
-        cannot happen.
+        of dead processes are over, while a limit admits nothing. What a flow or a caller asked to
+        wait - a delayed start, a deadline, a paused queue - still waits: ``advance``. Raises
+        ``Stuck`` when a handler waits for what cannot happen.
         """
         self._drive(_Idle())
 
@@ -371,7 +389,3 @@ def _simulated(handlers: dict[tuple[str, str], Handler]) -> dict[tuple[str, str]
         key: replace(handler, kind="thread") if handler.kind == "process" else handler
         for key, handler in handlers.items()
     }
-
-
-def _seconds(span: timedelta | float) -> float:
-    return seconds(span)

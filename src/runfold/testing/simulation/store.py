@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from runfold.ports import (
@@ -121,6 +121,14 @@ class HostStore(MemoryStore):
         await self.accidents.before_call()
         return await super().read_stream(stream, after=after, limit=limit, upto=upto)
 
+    async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
+        await self.accidents.before_call()
+        return await super().read_streams(streams, upto=upto)
+
+    async def read_versions(self, wanted: Sequence[tuple[int, int]]) -> list[Stored]:
+        await self.accidents.before_call()
+        return await super().read_versions(wanted)
+
     async def archive(self, streams: Sequence[int], *, now: datetime | None = None) -> int:
         await self.accidents.before_call()
         return await super().archive(streams, now=now)
@@ -194,8 +202,10 @@ class LogView:
 
     @property
     def is_work_ready(self) -> bool:
-        """Whether a job or a start waits to be taken now."""
-        return any(self.log.queues.ready.values()) or bool(self.log.inbox)
+        """Whether a job or a start waits to be taken now; what its queue holds back does not."""
+        ready = [queue for queue, jobs in self.log.queues.ready.items() if jobs]
+        limits, now = self.log.limits, self._moment()
+        return any(limits.verdict_on(queue, now).room for queue in ready) or bool(self.log.inbox)
 
     def leases(self) -> list[tuple[int, int]]:
         """Return (job, token) of everything leased."""
@@ -211,14 +221,45 @@ class LogView:
         return [job for job in jobs if token is None or job.token == token]
 
     def next_due(self) -> float | None:
-        """Return the seconds until the next timer of the store, 0 when one is overdue."""
-        if not self.log.agenda:
+        """Return the seconds until the store has something due, 0 when it is overdue.
+
+        That is a timer, or the moment at which a rate or a pause of a queue admits what waits.
+        """
+        moments = [moment for moment, _ in self._openings()]
+        if self.log.agenda:
+            moments.append(self.log.agenda[0][0])
+        if not moments:
             return None
-        return max(0.0, (self.log.agenda[0][0] - self._clock.now()).total_seconds())
+        return max(0.0, (min(moments) - self._clock.now()).total_seconds())
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether jobs wait for nothing but the time of a limit, which passes by itself."""
+        return any(is_limit for _, is_limit in self._openings())
 
     def has_timer(self, kinds: Collection[str]) -> bool:
         """Return whether a timer of one of these kinds waits."""
         return any(timer.row.kind in kinds for timer in self.log.timers.values())
+
+    def _openings(self) -> Iterator[tuple[datetime, bool]]:
+        """Yield when time alone admits jobs that wait, and whether a limit refuses them till then;
+        else it is a pause, which somebody asked for."""
+        log, now = self.log, self._moment()
+        parked = {lane.queue for lane in log.queues.parked}
+        for queue, ready in log.queues.ready.items():
+            if not ready and queue not in parked:
+                continue
+            verdict = log.limits.verdict_on(queue, now)
+            if verdict.room:
+                for bucket, due in log.queues.alarms.get(queue, {}).items():
+                    yield due, "#" in bucket
+            elif verdict.due is not None:
+                yield verdict.due, log.limits.closures.get(f"queue:{queue}", now) <= now
+
+    def _moment(self) -> datetime:
+        """Return the moment that a commit would have: never before the last one."""
+        last = self.log.events[-1].ts if self.log.events else EPOCH
+        return max(last, self._clock.now())
 
     def lengthen(self, seconds: float, tokens: Collection[int]) -> None:
         """Have these members, and the leader, renewed as often as ``seconds`` asked for."""
