@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
@@ -316,52 +315,3 @@ def test_several_processes_share_the_work() -> None:
         sim.run_until_idle()
         assert [run.result for run in runs] == list(range(60))
         assert len({call.worker for call in sim.calls()}) == 3
-
-
-SCRIPT = """
-import asyncio, sys
-from runfold import Flow, Queue, collect, after
-from runfold.testing import Simulation
-
-flow = Flow("fan")
-
-@flow.entry(emits=["item"])
-async def spread(count, ctx):
-    for number in range(count):
-        ctx.emit("item", number)
-
-@flow.step(subscribes="item", retry=3)
-async def work(number, ctx):
-    await asyncio.gather(*(asyncio.sleep(number % 3) for _ in range(3)))
-    if ctx.attempt == 1 and number % 2:
-        raise ValueError(str(number))
-    return number
-
-@flow.step(subscribes=collect(after(work)), returns=True)
-def total(numbers):
-    return sum(numbers)
-
-with Simulation(flow, seed=int(sys.argv[1]), processes=2) as sim:
-    runs = [sim.start(flow, 5) for _ in range(3)]
-    sim.run_until_idle()
-    for run in runs:
-        assert run.result == 10, run.state
-        for event in run.events:
-            print(event.json())
-"""
-
-
-def events_of(seed: int, hash_seed: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(seed)],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        capture_output=True, check=True, text=True,
-    )  # fmt: skip
-    return done.stdout
-
-
-def test_a_seed_gives_the_same_events_in_every_process() -> None:
-    first = events_of(7, "1")
-    assert first.count("\n") > 100
-    assert events_of(7, "2") == first == events_of(7, "3")
-    assert events_of(8, "1") != first

@@ -1,29 +1,25 @@
 """An event loop whose time is virtual and whose order of callbacks is drawn from a seed.
 
 Nothing here waits: when nothing is ready, whoever drives the loop moves its time to the next
-timer. What may change places is what no guarantee of asyncio orders:
-
-    strand      a task of the engine, or a whole handler with all tasks that it starts; its
-                callbacks run in the order in which they became ready, as asyncio promises
-    strands     side by side: which of the ready ones goes next is drawn, again for each step
-
-A strand belongs to a host, a simulated process. A host that is killed never runs again, not
-even the ``finally`` of what it was doing; one that is frozen goes on where it was.
+timer. What may change places is what no guarantee of asyncio orders: the turns of strands.
+Nothing else decides: no clock, no thread, no address of an object, and no garbage collector.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import heapq
-from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from itertools import count
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+from runfold.testing.simulation.strands import STRAND, Host, Runnable, Strand
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-Timer = tuple[float, int, asyncio.TimerHandle, "Strand"]
+Timer = tuple[float, int, asyncio.TimerHandle, Strand]
 
 TICK = 1e-6
 """The least that time moves, in seconds."""
@@ -31,43 +27,6 @@ UNWIND_MAX = 100_000
 """How many callbacks may run to unwind what is left at the end."""
 _PURGE_MIN = 1000
 """How many timers are cancelled before the heaps are cleaned."""
-
-
-class Host:
-    """A simulated process, as the loop sees it."""
-
-    __slots__ = ("is_dead", "name", "parked")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.is_dead = False
-        self.parked: list[Strand] | None = None
-        """While frozen: what would be ready."""
-
-    @property
-    def is_up(self) -> bool:
-        """Neither dead nor frozen."""
-        return not self.is_dead and self.parked is None
-
-
-class Strand:
-    """Callbacks that keep their order. ``is_idling``: its timers only look for work."""
-
-    __slots__ = ("host", "is_idling", "queue")
-
-    def __init__(self, host: Host, *, is_idling: bool = False) -> None:
-        self.host, self.is_idling = host, is_idling
-        self.queue: deque[asyncio.Handle] = deque()
-
-    def context(self) -> contextvars.Context:
-        """Return a copy of the current context in which things belong to this strand."""
-        context = contextvars.copy_context()
-        context.run(STRAND.set, self)
-        return context
-
-
-STRAND: contextvars.ContextVar[Strand] = contextvars.ContextVar("strand")
-"""On whose behalf this code runs."""
 
 
 class _Numbered:
@@ -95,20 +54,39 @@ class VirtualTask(_Numbered, asyncio.Task[Any]):
     context: contextvars.Context
 
 
-class VirtualLoop(asyncio.BaseEventLoop):
-    """``draw`` returns the next number in [0, 1). ``rest`` is asked whenever nothing is ready:
-    it moves time and returns True, or returns False to stop."""
+class Collector:
+    """Knows whether the garbage collector is at work in this very moment."""
 
-    def __init__(self, draw: Callable[[], float]) -> None:
+    def __init__(self) -> None:
+        self.is_at_work = False
+        gc.callbacks.append(self._told)
+
+    def close(self) -> None:
+        """Look no longer."""
+        if self._told in gc.callbacks:
+            gc.callbacks.remove(self._told)
+        self.is_at_work = False
+
+    def _told(self, phase: str, info: dict[str, int]) -> None:
+        del info
+        self.is_at_work = phase == "start"
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """``outside``: the host of what belongs to no other. ``rest`` is asked whenever nothing is
+    ready: it moves time and returns True, or returns False to stop."""
+
+    def __init__(self, outside: Host) -> None:
         super().__init__()
         self.set_debug(False)
         self._stopping = False
         self.rest: Callable[[], bool] = lambda: False
         self.left = 0
         """After so many callbacks the loop stops, whatever is ready."""
-        self._draw = draw
-        self._runnable: list[Strand] = []
-        self._outside = Strand(Host("outside"))
+        self._runnable = Runnable()
+        self._outside = Strand(outside, "outside")
+        self._collector = Collector()
+        self._abandoned: list[AsyncGenerator[Any, Any]] = []
         self._time = self._skipped = 0.0
         self._timers: list[Timer] = []
         self._idling: list[Timer] = []
@@ -168,17 +146,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self, host: Host) -> None:
         """Never run anything of ``host`` again."""
         host.is_dead, host.parked = True, None
-        for strand in self._take(host):
+        for strand in self._runnable.take(host):
             strand.queue.clear()
 
     def freeze(self, host: Host) -> None:
         """Run nothing of ``host`` until it thaws."""
-        host.parked = self._take(host)
+        host.parked = self._runnable.take(host)
 
     def thaw(self, host: Host) -> None:
         """Go on with a frozen host."""
         if host.parked is not None:
-            self._runnable.extend(host.parked)
+            for strand in host.parked:
+                self._runnable.add(strand)
             host.parked = None
 
     def tasks_of(self, host: Host) -> list[VirtualTask]:
@@ -194,6 +173,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for task in tasks:
             task.strand.host.is_dead, task.strand.host.parked = False, None
             task.cancel()
+        self._collector.close()
+        abandoned, self._abandoned = self._abandoned, []
+        for generator in abandoned:
+            self._outside.context().run(self._finalize, generator)
         self.rest, self.left = lambda: False, UNWIND_MAX
         self.run_forever()
         for task in tasks:
@@ -202,11 +185,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             elif not task.cancelled():
                 task.exception()
-
-    def _take(self, host: Host) -> list[Strand]:
-        taken = [strand for strand in self._runnable if strand.host is host]
-        self._runnable = [strand for strand in self._runnable if strand.host is not host]
-        return taken
 
     # What asyncio calls.
 
@@ -289,30 +267,38 @@ class VirtualLoop(asyncio.BaseEventLoop):
         task.strand, task.context = given.get(STRAND) or self._outside, given
         return task
 
+    def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
+        if self._collector.is_at_work:
+            # When that is depends on everything else in this process. Some time after it was
+            # left, says asyncio; here that is at the end.
+            self._abandoned.append(agen)
+        else:
+            self._finalize(agen)
+
+    @property
+    def _finalize(self) -> Callable[[AsyncGenerator[Any, Any]], None]:
+        return super()._asyncgen_finalizer_hook  # type: ignore[misc,no-any-return]
+
     def _add(self, strand: Strand, handle: asyncio.Handle) -> None:
-        host = strand.host
+        host, queue = strand.host, strand.queue
         if host.is_dead:
             return
-        if not strand.queue:
-            (self._runnable if host.parked is None else host.parked).append(strand)
-        strand.queue.append(handle)
+        if not queue:
+            if host.parked is None:
+                self._runnable.add(strand)
+            else:
+                host.parked.append(strand)
+        queue.append(handle)
 
     def _run_once(self) -> None:
         """Run until ``stop``, until ``rest`` says so, or until nothing is ``left``."""
-        draw = self._draw
+        ready = self._runnable
         while not self._stopping and self.left > 0:
-            runnable = self._runnable
-            size = len(runnable)
-            if not size:
+            if not ready:
                 if not self.rest():
                     break
                 continue
-            index = int(draw() * size) if size > 1 else 0
-            strand = runnable[index]
-            handle = strand.queue.popleft()
-            if not strand.queue:
-                runnable[index] = runnable[-1]
-                runnable.pop()
+            handle = ready.next()
             self.left -= 1
             if not handle.cancelled():
                 handle._run()  # noqa: SLF001 - what every event loop calls

@@ -20,7 +20,8 @@ from runfold.runtime.task import Task
 from runfold.testing.simulation.accidents import Accidents
 from runfold.testing.simulation.calls import Spy
 from runfold.testing.simulation.lockstep import Pool
-from runfold.testing.simulation.loop import Host, Strand, VirtualLoop
+from runfold.testing.simulation.loop import VirtualLoop
+from runfold.testing.simulation.strands import Host, Strand
 
 
 class SimulatedMachine(Machine):
@@ -79,7 +80,7 @@ class _Service(Service):
         self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
     ) -> asyncio.Task[Any]:
         if context is None:
-            context = Strand(self._host).context()
+            context = Strand(self._host, getattr(coroutine, "__qualname__", "")).context()
         return super().spawn(coroutine, context=context)
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
@@ -87,7 +88,7 @@ class _Service(Service):
             await self._machine.before_turn(name)
             return await turn()
 
-        context = Strand(self._host, is_idling=True).context()
+        context = Strand(self._host, f"loop {name}", is_idling=True).context()
         return super().spawn(self._loop(name, met, bell, pause), context=context)
 
 
@@ -115,7 +116,7 @@ class _Executor(Executor):
 class _Renewals:
     def __init__(self, loop: VirtualLoop, host: Host, renewing: Renewing) -> None:
         self._loop, self._renewing = loop, renewing
-        self._context = Strand(host, is_idling=True).context()
+        self._context = Strand(host, "renewals", is_idling=True).context()
         self._renewer = renewing.open()
         self._timer = self._later(renewing.first)
 

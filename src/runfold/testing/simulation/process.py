@@ -18,9 +18,10 @@ from runfold.store.memory_log import Database
 from runfold.testing.simulation.accidents import Accidents
 from runfold.testing.simulation.calls import Spy
 from runfold.testing.simulation.faults import Chaos
-from runfold.testing.simulation.loop import Host, Strand, VirtualLoop, VirtualTask
+from runfold.testing.simulation.loop import VirtualLoop, VirtualTask
 from runfold.testing.simulation.machine import SimulatedMachine
 from runfold.testing.simulation.store import Doorbells, HostClock, HostStore, LogView, StoreClock
+from runfold.testing.simulation.strands import Host, Strand
 
 LEARNS_AFTER = 1.0
 """Seconds until a process whose lease was ended tries to renew it."""
@@ -33,7 +34,9 @@ class Surroundings:
     loop: VirtualLoop
     settings: Settings
     codec: Codec
-    ids: Ids
+    seed: int
+    ids: Callable[[str], Ids]
+    """Those of the process of that name."""
     clock: StoreClock
     database: Database
     bells: Doorbells
@@ -81,7 +84,10 @@ class Process:
     def __init__(self, world: Surroundings, name: str, root: Context) -> None:
         self._world, self.name, self._root = world, name, root
         self.lease = seconds(world.settings.lease)
-        self._outside = root.copy().run(Strand(Host("outside")).context)
+        self._births = 0
+        around = Host(f"around {name}", world.seed)
+        self._outside = root.copy().run(Strand(around, "outside").context)
+        self._ids = world.ids(name)
         self._left: list[VirtualTask] = []
         """What dead hosts were doing; closed at the very end."""
         self.host: Host | None = None
@@ -119,8 +125,9 @@ class Process:
         if self.host is not None:
             return
         world = self._world
-        self.host = Host(self.name)
-        context = self._root.copy().run(Strand(self.host).context)
+        self.host = Host(self.name, world.seed, self._births)
+        self._births += 1
+        context = self._root.copy().run(Strand(self.host, "boot").context)
         world.loop.call_soon(self._build, world, self.host, context=context)
 
     def _build(self, world: Surroundings, host: Host) -> None:
@@ -135,7 +142,7 @@ class Process:
         machine = SimulatedMachine(world.loop, host, world.spy, accidents, world.settings.threads)
         self._machines.append(machine)
         self.node = Node(
-            self._store, world.codec, world.settings, HostClock(world.loop.awake), world.ids,
+            self._store, world.codec, world.settings, HostClock(world.loop.awake), self._ids,
             machine,
         )  # fmt: skip
         machine.dispatcher = partial(getattr, self.node, "dispatcher")

@@ -44,6 +44,7 @@ from runfold.testing.simulation.store import (
     StoreClock,
     new_database,
 )
+from runfold.testing.simulation.strands import Host
 from runfold.testing.simulation.stubs import Stub, replaced
 
 In = TypeVar("In")
@@ -113,16 +114,21 @@ class Simulation:
             stack.close()
 
     def _build(self) -> None:
-        self._loop = loop = GuardedLoop(stream(self.seed, "order").random)
+        self._loop = loop = GuardedLoop(Host("outside", self.seed))
         self._clock = StoreClock(loop.time)
         self._database, self._bells = new_database(), Doorbells()
         self._view = LogView(self._database, self._clock)
         self._spy = Spy(self._clock.now)
         epoch = round(EPOCH.timestamp() * 1000)
-        ids = SeededIds(stream(self.seed, "ids"), lambda: epoch + int(loop.time() * 1000))
+
+        def ids(whose: str) -> SeededIds:
+            millis = lambda: epoch + int(loop.time() * 1000)
+            return SeededIds(stream(self.seed, f"ids of {whose}"), millis)
+
         codec = JsonCodec()
         self._world = Surroundings(
             loop=loop, settings=self._settings, codec=codec, ids=ids, clock=self._clock,
+            seed=self.seed,
             database=self._database, bells=self._bells, spy=self._spy, catalog=self._catalog,
             handlers=self._handlers, deps=self._deps, is_alone=self._count == 1,
             on_commit=self._committed, view=self._view, attempts_max=self._attempts_max,
@@ -135,7 +141,7 @@ class Simulation:
         self._world.processes.extend(self._processes)
         store = MemoryStore(self._settings, clock=self._clock, database=self._database)
         self._desk = Desk(
-            store, codec, self._settings, self._clock, ids,
+            store, codec, self._settings, self._clock, ids("the test"),
             catalog=self._catalog, loop=loop, on_commit=self._bells.ring,
         )  # fmt: skip
         self._pacer = Pacer(loop, self._view, self._processes)
