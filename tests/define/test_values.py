@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from typing_extensions import TypedDict
 
+from parameters import shown
 from runfold.define import Value, value_of
 from runfold.errors import InvalidDefinition, InvalidInput
 
@@ -131,7 +132,7 @@ class Options(TypedDict):
             },
         ),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_value_is_stored_as_json_and_comes_back_as_annotated(
     annotation: Any, value: Any, stored: Any
@@ -162,7 +163,7 @@ def test_a_value_is_stored_as_json_and_comes_back_as_annotated(
         ("ü\n\x00", "ü\n\x00"),
         (10**30, 10**30),
     ],
-    ids=repr,
+    ids=shown,
 )  # fmt: skip
 def test_without_an_annotation_values_become_plain_json(value: Any, stored: Any) -> None:
     assert Value().dump(value, "x") == stored
@@ -213,7 +214,7 @@ CYCLE.append(CYCLE)
         (Any, Inner, [""]),
         (Any, Holder.model_construct(inner=[object()]), ["inner.0"]),
     ],
-    ids=repr,
+    ids=shown,
 )  # fmt: skip
 def test_what_json_would_not_bring_back_is_refused_with_its_path(
     annotation: Any, value: Any, locs: list[str]

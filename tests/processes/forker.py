@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from member import engine  # Its folder is where this is run from.
+from processes.member import engine
 
 
 async def fork(url: str, run_id: str, version: int) -> None:

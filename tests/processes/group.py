@@ -12,6 +12,11 @@ from pathlib import Path
 MEMBER = Path(__file__).with_name("member.py")
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return that of this process, in which a script of this folder finds the others by name."""
+    return {**os.environ, "PYTHONPATH": str(MEMBER.parents[1]), **more}
+
+
 class Group:
     """Processes over one database; all are gone when the test is over."""
 
@@ -25,7 +30,7 @@ class Group:
             [sys.executable, str(MEMBER), self._url, roles],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "SKEW": str(skew), "PYTHONPATH": str(MEMBER.parents[1])},
+            env=environment(SKEW=str(skew)),
         )
         self._all.append(process)
         assert process.stdout is not None

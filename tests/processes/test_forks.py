@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from processes.group import environment
 from processes.member import engine
 from runfold import Runfold
 
@@ -20,7 +21,7 @@ KILLS = 3
 
 def kill_one(url: str, run_id: str, version: int, after: float) -> None:
     command = [sys.executable, str(FORKER), url, run_id, str(version)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         begun = process.stdout.readline()
         time.sleep(after)

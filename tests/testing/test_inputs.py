@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic.networks import HttpUrl, IPvAnyAddress
 from typing_extensions import TypedDict
 
+from parameters import shown
 from runfold import Flow, InvalidDefinition, Queue
 from runfold.define.values import value_of
 from runfold.testing.strategies import inputs
@@ -81,7 +82,7 @@ ANNOTATIONS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=str)
+@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=shown)
 def test_what_is_drawn_is_accepted_and_comes_back(annotation: Any) -> None:
     value = value_of(annotation)
 
