@@ -96,11 +96,12 @@ class KeyConflict(RunfoldError):
 
     code, status = "KEY_CONFLICT", 409
 
-    def __init__(self, run_id: str, key: str) -> None:
+    def __init__(self, run_id: str, key: str, *, begun: bool = False) -> None:
         self.run_id, self.key = run_id, key
+        what = "which has begun with another input" if begun else "which has another input"
         super().__init__(
-            f"key {key!r} is that of run {run_id}, which has another input; give this start a key "
-            "of its own, or leave out on_conflict='refuse' to get that run",
+            f"key {key!r} is that of run {run_id}, {what}; give this start a key of its own, or "
+            "leave out on_conflict= to get that run",
             details={"runId": run_id, "key": key},
         )
 

@@ -97,6 +97,20 @@ class Closure(NamedTuple):
     until: datetime | None
 
 
+class Change(NamedTuple):
+    """Another input, or another due time, for the job or timer of this id, which nobody leases.
+
+    It keeps its place. With neither moment nor delay a timer keeps its time.
+    """
+
+    id: int
+    inputs: str | None
+    """None: as they were."""
+    due_at: datetime | None = None
+    delay: float | None = None
+    """Seconds after the commit; of both, the moment counts."""
+
+
 class Item(NamedTuple):
     """Some events of one stream, their guards and their rows: all or nothing."""
 
@@ -131,6 +145,8 @@ class Item(NamedTuple):
     """Remove jobs and timers of these (step, activation) of the stream, leased or not."""
     clears: bool = False
     """Remove every job and timer of the stream: its run ends with this item."""
+    changes: Sequence[Change] = ()
+    """Rows of the stream that were made by earlier batches and take other values."""
     gate: int | None = None
     """Set the run's gate; ready jobs of the stream are blocked or unblocked accordingly."""
     limits: Sequence[tuple[str, Sequence[Limit]]] = ()
@@ -264,6 +280,15 @@ class Due(NamedTuple):
     attempt: int
     queue: str
     key: str | None
+
+
+class Upcoming(NamedTuple):
+    """A run of which something waits to be claimed, and where in the line."""
+
+    stream: int
+    place: tuple[int, int, int, int, int]
+    """Section, rank, turn, place in the turn, id: lower ones are claimed first. Sections: 0 in
+    line, 1 held back by a limit, 2 its run is paused, 3 due later (the place: microseconds)."""
 
 
 class QueueState(NamedTuple):

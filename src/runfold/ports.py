@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from runfold.items import (
     Batch,
+    Change,
     Claim,
     Closure,
     Committed,
@@ -35,13 +36,16 @@ from runfold.items import (
     Stalled,
     Start,
     Stored,
+    Upcoming,
 )
 from runfold.kernel.event import Draft, Event
 from runfold.ports_archive import Archives
+from runfold.ports_jobs import Jobs
 from runfold.ports_views import Views
 
 __all__ = [
     "Batch",
+    "Change",
     "Claim",
     "Clock",
     "Closed",
@@ -82,6 +86,7 @@ __all__ = [
     "Stored",
     "Transaction",
     "Transactions",
+    "Upcoming",
 ]
 
 
@@ -151,42 +156,6 @@ class EventLog(Protocol):
 
     async def open_runs(self, *, after: int, limit: int) -> list[int]:
         """Return stream numbers above ``after`` of runs that have not ended, oldest first."""
-        ...
-
-
-class Jobs(Protocol):
-    """The working tables, as far as they are read outside a commit."""
-
-    async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
-        """Return timers that are due by the store's clock, soonest first."""
-        ...
-
-    async def next_due(self, *, now: datetime | None = None) -> float | None:
-        """Return the seconds until the next timer is due (0 when overdue), None without one."""
-        ...
-
-    async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
-        """Return leased jobs whose token has no live member."""
-        ...
-
-    async def leased(self, token: int) -> list[Job]:
-        """Return the jobs that this token holds (position and version of their start as 0)."""
-        ...
-
-    async def held(self, token: int) -> dict[int, int]:
-        """Return the gate of its run for each job that this token holds, by job id."""
-        ...
-
-    async def counts(self) -> dict[str, tuple[int, int]]:
-        """Return (ready, leased) by queue; blocked jobs count as neither."""
-        ...
-
-    async def queues(self, *, now: datetime | None = None) -> list[QueueState]:
-        """Return every queue that has jobs, timers, limits or a closure, by name."""
-        ...
-
-    async def open_timers(self) -> int:
-        """Return how many timers are waiting."""
         ...
 
 

@@ -15,7 +15,7 @@ from runfold.ports import Name
 
 _ENVELOPE = ("runId", "flow")
 _ALWAYS = {"step.completed": "result", "flow.completed": "result", "emit": "payload",
-           "flow.start": "input", "record": "data"}  # fmt: skip
+           "flow.start": "input", "flow.input_replaced": "input", "record": "data"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def _local_error() -> type[Exception]:
         ({"retry": "3"}, "retry"),
         ({"retry": True}, "retry"),
         ({"retry": Retry(3, never=(_local_error(),))}, "retry"),
-        ({"on_conflict": "replace", "key": "k"}, "on_conflict"),
+        ({"on_conflict": "last", "key": "k"}, "on_conflict"),
         ({"on_conflict": "refuse"}, "on_conflict"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": -1}, "timeout"),

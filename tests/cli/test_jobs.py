@@ -65,6 +65,20 @@ def test_jobs_of_a_queue_are_listed_without_the_flows_that_wait_there(
     assert answer(runfold("jobs", "ls", "cpu", "--json"))["items"] == []
 
 
+def test_the_jobs_that_wait_are_listed_in_the_order_of_claims(
+    runfold: Call, past: dict[str, str]
+) -> None:
+    key: list[str] = ["start", "mail/send", "--key", "k", "--json"]
+    first = answer(runfold(*key, "--input", '"a"'))
+    last = answer(runfold(*key, "--input", '"b"', "--on-conflict", "replace"))
+    assert last["id"] == first["id"]
+    found = answer(runfold("jobs", "ls", "mail", "--order", "next", "--json"))
+    assert [one["input"] for one in found["items"]] == ["b", "me"]
+    refused = runfold(*key, "--on-conflict", "last")
+    assert refused.exit_code == 2
+    assert "on_conflict is 'last'" in refused.stderr
+
+
 def test_a_page_of_jobs_is_full_whatever_waits_between_them(
     runfold: Call, past: dict[str, str]
 ) -> None:

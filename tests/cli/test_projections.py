@@ -63,7 +63,7 @@ def test_a_view_is_proved_and_built_anew(past: None, runfold: Call) -> None:
 
 def test_a_view_that_differs_is_an_error(past: None, runfold: Call, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "past.db") as connection:
-        connection.execute("UPDATE view_runs_v1 SET status = 'failed'")
+        connection.execute("UPDATE view_runs_v2 SET status = 'failed'")
     connection.close()
     proved = runfold("projections", "verify", "runs", "--url", URL)
     assert proved.exit_code == 1

@@ -13,7 +13,7 @@ from runfold.flow.chain import Link, in_causal_order, is_past
 from runfold.flow.definition import RetryPolicy
 from runfold.flow.events import Emit, ErrorInfo, FlowStart, StepCompleted, StepFailed
 from runfold.flow.inputs import (
-    FAILURE_DEPTH_MAX,
+    _FAILURE_DEPTH_MAX,
     failure,
     gathered,
     labelled,
@@ -99,7 +99,7 @@ def test_failures_of_failures_do_not_grow_without_bound() -> None:
     depth, found = 0, resolve(plan, EVENTS)
     while isinstance(found, dict):
         depth, found = depth + 1, found["input"]
-    assert depth <= FAILURE_DEPTH_MAX + 1
+    assert depth <= _FAILURE_DEPTH_MAX + 1
 
 
 def test_the_trigger_is_that_of_a_single_cause() -> None:

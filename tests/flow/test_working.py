@@ -17,6 +17,7 @@ from runfold.flow.definition import FlowDefinition
 from runfold.flow.fork import descend, fork
 from runfold.flow.run import evolve, new
 from runfold.flow.selection import prefix
+from runfold.flow.start import told
 from runfold.flow.work import Ready
 from runfold.flow.working import Placed, Working
 from runfold.kernel.event import Draft, Recorded
@@ -25,7 +26,8 @@ from runfold.testing.driver import NOON, OOPS, Driver, Work
 from runfold.testing.strategies import definitions, script
 
 MOVES = ("decide", "decide", "decide", "claim", "claim", "claim", "answer", "answer", "answer",
-         "fire", "fire", "pause", "resume", "stall", "release", "cancel")  # fmt: skip
+         "fire", "fire", "replace", "replace", "pause", "resume", "stall", "release",
+         "cancel")  # fmt: skip
 SEEDS = st.integers(0, 1_000)
 
 
@@ -121,6 +123,8 @@ def _make(
             ledger.complete(*place, *outcome.emits, result=outcome.result)
     elif move in {"stall", "release"} and leased:
         getattr(ledger, move)(*rng.choice(leased))
+    elif move == "replace":
+        ledger.replace(rng.randint(1, 3), rng.choice((None, None, 4.0)))
     elif move == "fire" and ledger.timers:
         due, row = min(ledger.timers, key=lambda timer: timer[0])
         ledger.now = max(ledger.now, due)
@@ -133,7 +137,7 @@ def forked(ledger: Ledger, cut: int) -> None:
     """A run that begins with a part of this past has the rows that its own history says."""
     definition = ledger.definition
     try:
-        past = prefix(ledger.history, definition, cut)
+        past = told(prefix(ledger.history, definition, cut))
         start = descend(past[0], definition, now=NOON, run_id="f")
         drafts, ready = fork(past, start, definition, {})
     except Unforkable:

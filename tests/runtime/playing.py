@@ -13,14 +13,18 @@ from runfold.flow import events as ev
 from runfold.flow.attempts import holds
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.inputs import resolve
+from runfold.flow.replacing import is_replaceable, replacement
+from runfold.flow.run import evolve, new
 from runfold.flow.work import ACCEPTING, Gate
+from runfold.flow.working import Working
 from runfold.kernel.event import Draft, Event
 from runfold.ports import Batch, Claim, Job, Member
+from runfold.runtime.decisions import replaced
 from runfold.runtime.dispatcher import Dispatcher
 from runfold.runtime.facts import Facts
 from runfold.runtime.node import Node
 from runfold.runtime.runs import Runs
-from runfold.runtime.tail import Tail
+from runfold.runtime.tail import Tail, decode
 from runfold.runtime.timekeeper import Timekeeper
 from runfold.testing.driver import OOPS, Script
 from runfold.testing.driver import Work as Played
@@ -84,6 +88,25 @@ class Play:
         outcome = await node.starter.start(self.definition, id, fields)
         self.streams.append(outcome.stream)
         return outcome.stream
+
+    async def replace(self) -> None:
+        """Give one run another input, and maybe another time, if it has not begun."""
+        stream = self.rng.choice(self.streams)
+        history = [
+            decode(self.node.codec, row) for row in await self.node.store.read_stream(stream)
+        ]
+        run, working = new(self.definition), Working()
+        for recorded in history:
+            evolve(run, recorded)
+            working.see(recorded)
+        if run.ended or not is_replaceable(run):
+            return
+        version, placed = run.version, working.rows(run)
+        found = replacement(run, placed, self.rng.randint(1, 3), self.rng.choice((None, 3.0)))
+        outcome = await self.node.appender.submit(
+            [found.draft], stream=stream, version=version, **replaced(run.flow, found)
+        )
+        assert outcome.refusal is None
 
     async def decide(self) -> None:
         """Let the dispatcher do all that it finds."""

@@ -32,8 +32,8 @@ from runtime.playing import LEASE, NOON, Moments, Play
 from runtime.scene import TWO_STEPS
 from runtime.tables import Tables, tables_of
 
-MOVES = ("start", "decide", "decide", "decide", "claim", "claim", "claim", "answer", "answer",
-         "answer", "answer", "tick", "release", "limit", "die", "pause", "resume",
+MOVES = ("start", "replace", "decide", "decide", "decide", "claim", "claim", "claim", "answer",
+         "answer", "answer", "answer", "tick", "release", "limit", "die", "pause", "resume",
          "cancel")  # fmt: skip
 QUICK = settings(
     max_examples=12, deadline=None, derandomize=True,

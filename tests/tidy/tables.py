@@ -7,7 +7,7 @@ PURE = ("kernel", "flow", "projections")
 """Layers without time, chance, waiting or I/O."""
 
 _PURE_AND_ERRORS = {"kernel", "flow", "projections", "errors"}
-_INWARD = _PURE_AND_ERRORS | {"ports", "ports_archive", "ports_views", "settings"}
+_INWARD = _PURE_AND_ERRORS | {"ports", "ports_archive", "ports_jobs", "ports_views", "settings"}
 
 LAYERS: dict[str, set[str]] = {
     # layer: the layers that it may import, itself aside ("facade" is `runfold` itself)
@@ -17,8 +17,9 @@ LAYERS: dict[str, set[str]] = {
     "flow": {"kernel", "errors"},
     "projections": {"kernel", "flow", "errors", "ports", "wire"},
     "items": _PURE_AND_ERRORS | {"settings"},
-    "ports": _PURE_AND_ERRORS | {"settings", "items", "ports_archive", "ports_views"},
+    "ports": _PURE_AND_ERRORS | {"settings", "items", "ports_archive", "ports_jobs", "ports_views"},
     "ports_archive": set(),
+    "ports_jobs": {"items"},
     "ports_views": set(),
     "define": {"kernel", "flow", "errors", "settings"},
     "system": {"kernel"},

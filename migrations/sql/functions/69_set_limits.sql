@@ -1,6 +1,7 @@
--- Take over what items say about limits and closures: a JSON array of
+-- Take over what items say about limits, closures, and jobs and timers that are there: an array of
 --   {"item": 1, "limits": [[scope, [[id, kind, max, per, keyed], ...]], ...],
---    "closures": [[bucket, until], ...], "holds": [job, until, seconds]}
+--    "closures": [[bucket, until], ...], "holds": [job, until, seconds],
+--    "changes": [[id, inputs, due_at, seconds], ...]}
 -- with places of items from 1. A closure without an end is until 9999, an opening has null.
 CREATE OR REPLACE FUNCTION runfold.set_limits(
     p_log integer, p_ts timestamptz, p_place bigint, p_refusals integer[], p_settings jsonb
@@ -35,6 +36,19 @@ BEGIN
                 VALUES (v_until, p_log, v_part ->> 0)
                 ON CONFLICT (log_id, bucket) DO UPDATE SET until = excluded.until;
             END IF;
+        END LOOP;
+
+        FOR v_part IN SELECT s.value FROM jsonb_array_elements(v_item -> 'changes') s LOOP
+            UPDATE runfold.jobs j SET inputs = coalesce(v_part ->> 1, j.inputs)
+            WHERE j.log_id = p_log AND j.id = (v_part ->> 0)::bigint;
+            UPDATE runfold.timers t SET
+                inputs = coalesce(v_part ->> 1, t.inputs),
+                due_at = coalesce(
+                    (v_part ->> 2)::timestamptz,
+                    p_ts + (v_part ->> 3)::float8 * interval '1 second',
+                    t.due_at
+                )
+            WHERE t.log_id = p_log AND t.id = (v_part ->> 0)::bigint;
         END LOOP;
 
         v_part := v_item -> 'holds';

@@ -23,12 +23,15 @@ def jobs() -> None:
 @click.option("--tag", "tags", multiple=True, help="With this tag; may be repeated: all of them.")
 @click.option("--limit", type=int, default=50, show_default=True, help="How many, 1 to 1000.")
 @click.option("--cursor", help="Where the page before ended.")
+@click.option(
+    "--order", default="newest", show_default=True, help="newest, or next: as workers take them."
+)
 @database_options
 @json_option
 def ls(
     database: Database, as_json: bool, queue: str, statuses: Sequence[str], **filters: Any
 ) -> None:
-    """List the jobs of QUEUE, newest first."""
+    """List the jobs of QUEUE, newest first, or those that wait, the next one first."""
     items, cursor = database.ask(lambda rf: _page(rf, queue, status=statuses or None, **filters))
     if as_json:
         return say_json({"items": items, "next": cursor})

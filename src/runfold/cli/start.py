@@ -34,6 +34,7 @@ class Json(click.ParamType[Any]):
 @click.argument("name")
 @click.option("--input", "data", type=Json(), help="JSON, @FILE or - for standard input.")
 @click.option("--key", help="The same name and key give the same run.")
+@click.option("--on-conflict", help="Of a key that is taken: return, refuse, replace or debounce.")
 @click.option("--tag", "tags", multiple=True, help="To find it by; may be repeated.")
 @click.option("--delay", type=float, help="Seconds before it may begin.")
 @click.option("--priority", type=int, help="1 to 10, 10 goes first.")
@@ -58,6 +59,8 @@ def start(name: str, *, database: Database, as_json: bool, **options: Any) -> No
 
 async def _started(rf: Runfold, name: str, *, wait: float | None, **options: Any) -> dict[str, Any]:
     data, tags = options.pop("data"), list(options.pop("tags")) or None
+    if options["on_conflict"] is None:
+        del options["on_conflict"]
     run = await rf.start(name, data, tags=tags, **options)
     answer: dict[str, Any] = {"id": run.id, "name": name}
     if wait is not None:

@@ -101,7 +101,7 @@ class Engine:
                     return run
                 recorded = decode(node.codec, row)
                 if run is None:
-                    run = await self._new(recorded.event)
+                    run = await self.new(recorded.event)
                 evolve(run, recorded)
                 after = row.version
         return run
@@ -110,7 +110,8 @@ class Engine:
         """Return what the store's clock says, about, where that saves asking it."""
         return self.node.appender.now() or await self.node.store.now()
 
-    async def _new(self, start: Event) -> Folded:
+    async def new(self, start: Event) -> Folded:
+        """Return a run that begins with ``start``, with nothing folded yet."""
         if not isinstance(start, FlowStart):
             raise RunNotFound("this stream is no run")
         definition = await self.node.definitions.get(start.flow, start.definition)
@@ -131,5 +132,7 @@ class Engine:
                 yield decode(self.node.codec, row), len(row.state)
 
     def close(self) -> None:
-        """End what follows the log: the node has stopped."""
+        """End what follows the log, and every wait for a run: the node has stopped."""
+        if self.node.hub is not None:
+            self.node.hub.close()
         self.following.feed.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -11,13 +12,22 @@ from runfold.define.options import Retry, retry_of
 from runfold.errors import InvalidDefinition, InvalidInput
 from runfold.settings import SPAN_MAX, Span, seconds
 
-OnConflict = Literal["return", "refuse"]
-"""What becomes of a start whose key is taken by a run with another input."""
+OnConflict = Literal["return", "refuse", "replace", "debounce"]
+"""What becomes of a start whose key is taken."""
 TAGS_MAX = 50
 TEXT_MAX = 500
 """The longest key or tag, in characters."""
 YEAR_MIN, YEAR_MAX = 2, 9000
 """Moments outside cannot be computed with in every time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What the caller wants to become of the start."""
+
+    how: OnConflict = "return"
+    max_delay: float | None = None
+    """Seconds after the first start by which a debounced run is due, whoever starts it again."""
 
 
 def start_fields(
@@ -58,23 +68,35 @@ def start_fields(
     return fields
 
 
-def take_conflict(options: dict[str, Any], *, later: bool = False) -> bool:
-    """Take ``on_conflict`` out of ``options``; return whether it is ``"refuse"``.
+def take_conflict(options: dict[str, Any], *, later: bool = False) -> Conflict:
+    """Take ``on_conflict`` and ``max_delay`` out of ``options``; raises ``InvalidInput``.
 
     ``later``: the start is recorded after the caller's commit.
     """
-    given = options.pop("on_conflict", "return")
-    if given not in get_args(OnConflict):
+    how, max_delay = options.pop("on_conflict", "return"), options.pop("max_delay", None)
+    if how not in get_args(OnConflict):
         raise _refused(
-            "on_conflict", f"on_conflict is {given!r}, expected one of {get_args(OnConflict)!r}"
+            "on_conflict", f"on_conflict is {how!r}, expected one of {get_args(OnConflict)!r}"
         )
-    if given == "refuse" and (options.get("key") is None or later):
+    if how != "return" and (options.get("key") is None or later):
         raise _refused(
             "on_conflict",
-            "on_conflict='refuse' needs key=, and goes without connection=: whether a key is "
+            f"on_conflict={how!r} needs key=, and goes without connection=: whether a key is "
             "taken is known when the start is recorded, after the caller's commit",
         )
-    return bool(given == "refuse")
+    if how == "debounce" and not (options.get("delay") and options.get("run_at") is None):
+        raise _refused(
+            "delay",
+            f"delay is {options.get('delay')!r}, and on_conflict='debounce' needs one of more "
+            "than 0: each start with the key puts the run off by it",
+        )
+    if max_delay is None:
+        return Conflict(how)
+    if how != "debounce":
+        raise _refused(
+            "max_delay", "max_delay is for on_conflict='debounce'; nothing else puts a run off"
+        )
+    return Conflict(how, checked_span("max_delay", max_delay, strictly=True))
 
 
 def inbox_body(flow: str, hash: str, fields: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ LIMIT_MAX = 1000
 """How many runs one page holds at most."""
 CURSOR_DIGITS_MAX = 18
 """The longest cursor that was ever given out: a number of 63 bits."""
-ORDERS = ("newest",)
+ORDERS = ("newest", "next")
 OPEN = frozenset({"scheduled", "running", "awaiting", "paused", "cancelling", "failing"})
 ENDED = frozenset({"completed", "failed", "cancelled"})
 STATUSES = OPEN | ENDED

@@ -18,6 +18,7 @@ from runfold.client.session import Session
 from runfold.errors import ViewNotReady
 from runfold.flow.definition import FlowDefinition, RetryPolicy
 from runfold.flow.events import FlowCompleted, FlowFailed, FlowStart
+from runfold.flow.start import amended
 from runfold.kernel.event import Recorded
 from runfold.kernel.ids import text
 from runfold.ports import Name
@@ -153,7 +154,7 @@ class RunRows:
         node = self._session.node
         streams = [row.stream for row in rows]
         names = await node.store.names(streams)
-        wanted = {place for row in rows for place in ((row.stream, 1), (row.stream, row.version))}
+        wanted = {place for row in rows for place in _places(row)}
         found = {
             (stored.stream, stored.version): decode(node.codec, stored)
             for stored in await node.store.read_versions(sorted(wanted))
@@ -162,10 +163,17 @@ class RunRows:
         for row in rows:
             start = found[row.stream, 1].event
             assert isinstance(start, FlowStart)
+            if row.input_version > 1:
+                start = amended(found[row.stream, 1], found[row.stream, row.input_version]).event
+                assert isinstance(start, FlowStart)
             definition = await node.definitions.get(start.flow, start.definition)
             last = found[row.stream, row.version]
             states.append(_state(row, names[row.stream], start, last, definition))
         return states
+
+
+def _places(row: RunRow) -> tuple[tuple[int, int], ...]:
+    return (row.stream, 1), (row.stream, row.input_version), (row.stream, row.version)
 
 
 def _state(

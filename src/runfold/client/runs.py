@@ -11,6 +11,7 @@ from typing import Any
 from runfold.client.capsule import Capsule
 from runfold.client.filters import refused
 from runfold.client.finder import Finder
+from runfold.client.line import Line, checked_place
 from runfold.client.projections import Projections
 from runfold.client.replaying import Replayed, ReplayReport, replayed
 from runfold.client.run_query import (
@@ -44,6 +45,7 @@ class Runs:
 
     def __init__(self, session: Session, projections: Projections) -> None:
         self._session, self._finder = session, Finder(session)
+        self._line = Line(session)
         self._rows = RunRows(session, projections, self._finder)
 
     async def list(
@@ -61,6 +63,12 @@ class Runs:
     ) -> Page:
         """Return a page of runs, newest first, without their ``steps`` and ``data``.
 
+        ``order="next"``: only runs of which something waits to be claimed, as workers will take
+        it if nothing else is started: best priority first, then by the time since which it is
+        ready, keys of a limit in turn; behind these what a limit holds back now, in the same
+        order, what belongs to paused runs, and what is due later, soonest first. A paused queue
+        changes nothing in the order of its runs. ``queue`` is then where the job waits.
+
         ``of``: of one flow or job. ``status``: one or several, or what other systems call it
         (``PENDING``, ``PROCESSING``, ...). ``tags``: with all of these. ``queue``: whose entry
         waits there. ``since``, ``until``: created at or after, and before, a moment (aware).
@@ -71,12 +79,23 @@ class Runs:
             raise refused("order", f"order is {order!r}, expected one of {ORDERS!r}")
         query = self._query(of, status, tags, queue, since, until)
         most, items = checked_limit(limit), list[RunState]()
+        if order == "next":
+            return await self._next(query, most, checked_place(cursor))
         last = before = checked_cursor(cursor)
         async for stream, state in self._rows.states(query, before=before):
             if len(items) == most:
                 return Page(items, str(last))
             items.append(replace(state, steps=[], data={}))
             last = stream
+        return Page(items, None)
+
+    async def _next(self, query: RunQuery, most: int, after: tuple[int, ...]) -> Page:
+        items, last = list[RunState](), after
+        async for place, state in self._line.states(query, after=after):
+            if len(items) == most:
+                return Page(items, ".".join(map(str, last)))
+            items.append(replace(state, steps=[], data={}))
+            last = place
         return Page(items, None)
 
     async def count(

@@ -8,14 +8,14 @@ from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from runfold.client.catalog import Resolved
+from runfold.client.conflicts import KeyedStart
 from runfold.client.enlisted import Enlisted
 from runfold.client.options import OnConflict, inbox_body, start_fields, take_conflict
 from runfold.client.run import Run
 from runfold.client.session import Session
 from runfold.define.target import Target
 from runfold.define.values import ANY
-from runfold.errors import KeyConflict, RunNotFound
-from runfold.flow.paths import canonical
+from runfold.errors import RunNotFound
 from runfold.settings import Span
 
 In = TypeVar("In")
@@ -44,6 +44,7 @@ class Starting:
         retry: Any = ...,
         timeout: Span | None = ...,
         on_conflict: OnConflict = ...,
+        max_delay: Span | None = ...,
         connection: Any = ...,
     ) -> Run[Out]: ...
 
@@ -53,8 +54,13 @@ class Starting:
     async def start(self, target: Any, input: Any = None, **options: Any) -> Run[Any]:
         """Record a new run of ``target`` (a ``Flow``, a ``Job`` or a name) and return it.
 
-        ``key``: the same target and key give the same run; with ``on_conflict="refuse"`` only
-        when the input is the same too, else ``KeyConflict``. ``tags``: strings to find it by.
+        ``key``: the same target and key give the same run. ``on_conflict`` says what becomes of
+        a start whose key is taken: ``"return"`` that run, ``"refuse"`` it when its input is
+        another (``KeyConflict``); ``"replace"`` its input while nothing of it was claimed (else
+        ``KeyConflict`` when that is another), ``"debounce"``: replace its input and put it off
+        by ``delay`` once more, at most ``max_delay`` seconds after the first start; when it has
+        begun, start the next run of the key. Other options are those of its first start.
+        ``tags``: strings to find it by.
         ``run_at`` (aware) or ``delay``: not before. ``deadline``: a moment, or a span from the
         start, after which it is ended. ``priority`` 1-10, 10 first. ``retry``, ``timeout``: over
         those of its steps. ``connection``: write it in the caller's own transaction.
@@ -66,21 +72,16 @@ class Starting:
             prepared = await self.prepare_rows(target, [input], options)
             await prepared.enlist(connection)
             return prepared.runs[0]
-        refuses = take_conflict(options)
+        conflict = take_conflict(options)
         resolved = await self._session.catalog.resolve(target, self._session.node)
         fields = start_fields(resolved.input.dump(input, "input"), **options)
+        if fields.get("key") is not None:
+            return await KeyedStart(self._session, resolved, fields, conflict).run()
         starter = self._session.node.starter
-        id = starter.id_of(resolved.name, fields.get("key"))
+        id = starter.id_of(resolved.name, None)
         future = starter.start(resolved.definition, id, fields)
         outcome = await self._session.engine.patiently(future)
-        if refuses and outcome.refusal is not None:
-            # The input of a run never changes: what is read now was so at the start.
-            known = await self._session.engine.fold(outcome.stream, version=1)
-            if canonical(known.input) != canonical(fields["input"]):
-                raise KeyConflict(known.id, fields["key"])
-        return self._session.run(
-            id, resolved.name, outcome.stream, resolved.result, fresh=outcome.refusal is None
-        )
+        return self._session.run(id, resolved.name, outcome.stream, resolved.result, fresh=True)
 
     async def start_many(
         self,
@@ -142,7 +143,10 @@ class Starting:
     async def get(
         self, id: str | UUID | None = None, *, of: Any = None, key: str | None = None
     ) -> Run[Any]:
-        """Return the run of this id, or of this target and key; raises ``RunNotFound``."""
+        """Return the run of this id, or the newest of this target and key.
+
+        Raises ``RunNotFound``.
+        """
         result = ANY
         if id is not None:
             try:
@@ -150,7 +154,8 @@ class Starting:
             except ValueError:
                 raise RunNotFound(f"there is no run {id!r}: a run's id is a UUID") from None
         elif of is not None and key is not None:
-            wanted = self._session.node.starter.id_of(self._session.catalog.name_of(of), key)
+            starter, name = self._session.node.starter, self._session.catalog.name_of(of)
+            wanted = starter.id_of(name, key, await starter.newest(name, key))
         else:
             raise ValueError("get() takes an id, or of= and key=")
         stream = await self._session.engine.number(wanted)

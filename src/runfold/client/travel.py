@@ -17,9 +17,10 @@ from runfold.client.options import start_fields
 from runfold.define.values import ANY
 from runfold.errors import InvalidInput, Unforkable
 from runfold.flow.definition import FlowDefinition
-from runfold.flow.events import FlowStart, StepCompleted, StepFailed
+from runfold.flow.events import FlowStart, StepCompleted, StepFailed, StepStarted
 from runfold.flow.fork import descend, fork
 from runfold.flow.selection import prefix, remainder
+from runfold.flow.start import told
 from runfold.kernel.event import Recorded
 from runfold.kernel.ids import text
 from runfold.runtime.decisions import rows
@@ -52,7 +53,7 @@ class Travelling(Handle, ABC):
         run. ``deadline``: another than that of this run, None: the flow's own. Raises
         ``Unforkable`` when the deadline has passed.
         """
-        past = await self._past(1)
+        past = [await self._first()]
         changes: dict[str, Any] = {"deadline": deadline}
         if definition == "served":
             start = past[0].event
@@ -77,9 +78,10 @@ class Travelling(Handle, ABC):
         tried again; ``InvalidInput`` for a step that never ran.
         """
         history = await self._past(None)
+        version = history[-1].version
+        history = told(history)
         graph = await self._graph(history[0], "recorded")
         past = await self._engine.aside(remainder, history, graph, from_step)
-        version = history[-1].version
         return await self._begin("retry", version, past, definition, deadline=deadline)
 
     async def fork(
@@ -103,11 +105,12 @@ class Travelling(Handle, ABC):
         history = await self._past(_place(at))
         graph = await self._graph(history[0], "recorded")
         past = await self._engine.aside(prefix, history, graph, at)
+        version, past = past[-1].version, told(past)
         changes: dict[str, Any] = {"deadline": deadline, "state": _values(state)}
         if input is not ...:
             _must_be_read(graph, past)
             changes["input"] = self._engine.input_of(self._flow).dump(input, "input")
-        return await self._begin("fork", past[-1].version, past, definition, **changes)
+        return await self._begin("fork", version, past, definition, **changes)
 
     async def _begin(
         self,
@@ -132,6 +135,15 @@ class Travelling(Handle, ABC):
         made = rows(self._flow, ready)
         outcome = await engine.submit(drafts, id=id, flow=self._flow, rows=made)
         return self._sibling(id, outcome.stream)
+
+    async def _first(self) -> Recorded:
+        """Return its start, with what has replaced its input."""
+        history: list[Recorded] = []
+        async for recorded, _ in self._engine.sized(await self._number()):
+            if isinstance(recorded.event, StepStarted):
+                break
+            history.append(recorded)
+        return told(history)[0]
 
     async def _past(self, at: int | datetime | None) -> list[Recorded]:
         """Return the events up to ``at``, the first one always; None: all of them."""

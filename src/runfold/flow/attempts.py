@@ -15,7 +15,7 @@ from datetime import datetime
 from runfold.flow.activation import Activation
 from runfold.flow.events import ErrorInfo, StepErrored, StepFailed, StepRetry
 from runfold.flow.graph import Node
-from runfold.flow.inputs import Plan
+from runfold.flow.inputs import Plan, replaced
 from runfold.flow.limits import Values
 from runfold.flow.retry import backoff, policy_of
 from runfold.flow.state import Run
@@ -126,7 +126,7 @@ def job(
         queue=node.step.queue,
         priority=own or said or PRIORITY,
         key=None if admission is None else admission.key(run.id, keys),
-        inputs=plan,
+        inputs=plan if run.input_version == 1 else replaced(run.input_version, plan),
         limits=() if admission is None else admission.buckets(run.id, keys),
     )
 

@@ -56,6 +56,19 @@ class FlowStart(Event):
     timeout: float | None = None
 
 
+class FlowInputReplaced(Event):
+    """A caller gave a run that has not begun another input, and maybe another time."""
+
+    TOPIC: ClassVar[str] = "flow.input_replaced"
+
+    input: Any = None
+    due_at: datetime | None = None
+    delay: float | None = None
+    """Seconds from now until it is due; with ``due_at`` None too, its time stays as it was."""
+    requeued: bool = False
+    """Its job was made anew: it had been ready and is due later, or has other limits now."""
+
+
 class FlowCompleted(Event):
     """The end of a run whose steps all ended well."""
 
@@ -347,7 +360,8 @@ ENDS = frozenset({FlowCompleted.TOPIC, FlowFailed.TOPIC, FlowCancelled.TOPIC})
 
 REGISTRY = Registry(
     (
-        FlowStart, FlowCompleted, FlowFailed, FlowCancelled, FlowCancelRequested, FlowDraining,
+        FlowStart, FlowInputReplaced,
+        FlowCompleted, FlowFailed, FlowCancelled, FlowCancelRequested, FlowDraining,
         FlowPaused, FlowResumed, FlowDefined,
         QueueDefined, QueueLimited, QueuePaused, QueueResumed,
         StepScheduled, StepStarted, StepCompleted, StepErrored, StepStalled, StepReleased,

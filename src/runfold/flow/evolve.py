@@ -68,6 +68,22 @@ def _started_run(run: Run, event: events.FlowStart, recorded: Recorded) -> None:
     matching.start(run, recorded.version)
 
 
+def _replaced_input(run: Run, event: events.FlowInputReplaced, recorded: Recorded) -> None:
+    entry = run.graph.entry
+    act = None if entry is None else run.open.get((entry.name, 1))
+    if act is None or run.started_at is not None:
+        return
+    run.input, run.input_version = event.input, recorded.version
+    act.plan = inputs.one(recorded.version)
+    if act.node.admission is not None:
+        act.keys = act.node.admission.values(event.input)
+    if event.due_at is not None or event.delay is not None:
+        run.delay, run.due_at = event.delay, event.due_at
+        if event.due_at is None and event.delay is not None:
+            run.due_at = values.later(recorded.ts, event.delay)
+        run.waits = act.waits = True
+
+
 def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> None:
     due = run.due.pop(event.name, None)
     node, compensates = run.graph.base(recorded.step)
@@ -347,6 +363,7 @@ DEADLINE = ErrorInfo(
 _Remember = Callable[[Run, Any, Recorded], None]
 _REMEMBER: dict[type[Any], _Remember] = {
     events.FlowStart: _started_run,
+    events.FlowInputReplaced: _replaced_input,
     events.FlowCompleted: _ended_well,
     events.FlowFailed: _ended_badly,
     events.FlowCancelled: _ended_by_request,

@@ -2,8 +2,9 @@
 
 A plan is JSON, so it travels in a job's row: ``["one", item, trigger]``,
 ``["dict", {label: item}]`` or ``["list", [item, ...]]``. An item is the version of an event
-(the payload of an emit, the result of a completion, the input of a start), or, of a failure,
-``[version, step, plan of the failed activation]``.
+(the payload of an emit, the result of a completion, the input of a start or what replaced
+it), or, of a failure, ``[version, step, plan of the failed activation]``. The plan of a job in a
+run whose input was replaced says so: ``["of", version of the replacement, plan]``.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runfold.flow.events import Emit, FlowStart, StepCompleted, StepFailed
+from runfold.flow.events import Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed
 from runfold.kernel.event import Event
 
-FAILURE_DEPTH_MAX = 16
+_FAILURE_DEPTH_MAX = 16
 """How many failures of failures keep the input of the one below; deeper ones have none."""
 
 Plan = list[Any]
@@ -36,9 +37,19 @@ def gathered(items: list[Item]) -> Plan:
     return ["list", items]
 
 
+def replaced(version: int, plan: Plan | None) -> Plan:
+    """Return ``plan`` in a run whose input was replaced at ``version``."""
+    return ["of", version, plan]
+
+
+def replaced_at(plan: Plan | None) -> int | None:
+    """Return the version of what replaced the run's input, None where nothing did."""
+    return plan[1] if plan and plan[0] == "of" else None
+
+
 def failure(version: int, step: str, plan: Plan | None) -> Item:
     """Return the item of a failure: of ``step``, recorded at ``version``, with its own input."""
-    keep = plan is not None and _depth(plan) < FAILURE_DEPTH_MAX
+    keep = plan is not None and _depth(plan) < _FAILURE_DEPTH_MAX
     return [version, step, plan if keep else None]
 
 
@@ -65,6 +76,8 @@ def resolve(plan: Plan | None, events: Mapping[int, Event]) -> Any:
     if not plan:
         return None
     shape, content = plan[0], plan[1]
+    if shape == "of":
+        return resolve(plan[2], events)
     if shape == "dict":
         return {label: _value(item, events) for label, item in content.items()}
     if shape == "list":
@@ -74,12 +87,16 @@ def resolve(plan: Plan | None, events: Mapping[int, Event]) -> Any:
 
 def trigger(plan: Plan | None) -> str | None:
     """Return the name of the event that caused the activation, None of joins and the entry."""
+    if plan and plan[0] == "of":
+        return trigger(plan[2])
     return plan[2] if plan and plan[0] == "one" and len(plan) > 2 else None
 
 
 def _items(plan: Plan | None) -> list[Item]:
     if not plan:
         return []
+    if plan[0] == "of":
+        return [plan[1], *_items(plan[2])]
     if plan[0] == "dict":
         return list(plan[1].values())
     return list(plan[1]) if plan[0] == "list" else [plan[1]]
@@ -92,7 +109,7 @@ def _value(item: Item, events: Mapping[int, Event]) -> Any:
             return event.payload
         case StepCompleted():
             return event.result
-        case FlowStart():
+        case FlowStart() | FlowInputReplaced():
             return event.input
         case StepFailed() if isinstance(item, list):
             return failed(item[1], event) | {"input": resolve(item[2], events)}

@@ -25,6 +25,7 @@ from runfold.flow.events import (
     FlowCompleted,
     FlowDraining,
     FlowFailed,
+    FlowInputReplaced,
     FlowStart,
     StepCancelled,
     StepCompleted,
@@ -158,6 +159,8 @@ class _Replay:
                     return None
                 value = resolve(act.plan, self._events)
                 return self._fits(recorded, "input", step, "", value)
+            case FlowInputReplaced():
+                return self._fits(recorded, "input", self._definition.entry.name, "", event.input)
             case Emit():
                 return self._fits(recorded, "emit", step, event.name, event.payload)
             case StepCompleted():

@@ -24,7 +24,7 @@ _ENDS_TRY = {
     ev.StepCompleted: "completed", ev.StepErrored: "errored", ev.StepStalled: "stalled",
     ev.StepReleased: "released", ev.StepFailed: "failed", ev.StepCancelled: "cancelled",
 }  # fmt: skip
-_INPUTS = (ev.FlowStart, ev.Emit, ev.StepCompleted, ev.StepFailed)
+_INPUTS = (ev.FlowStart, ev.FlowInputReplaced, ev.Emit, ev.StepCompleted, ev.StepFailed)
 
 
 class Try:

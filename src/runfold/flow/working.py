@@ -17,9 +17,17 @@ from runfold.flow.activation import Activation
 from runfold.flow.attempts import job
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.ending import archive_row
-from runfold.flow.events import ENDS, FlowDraining, FlowStart, StepRetry, StepScheduled, TimerDue
+from runfold.flow.events import (
+    ENDS,
+    FlowDraining,
+    FlowInputReplaced,
+    FlowStart,
+    StepRetry,
+    StepScheduled,
+    TimerDue,
+)
 from runfold.flow.run import Run
-from runfold.flow.start import deadline_row
+from runfold.flow.start import amended, deadline_row
 from runfold.flow.work import Ready
 from runfold.kernel.event import Recorded
 
@@ -59,10 +67,19 @@ class Working:
                 self._over.add(event.kind)
         elif isinstance(event, FlowStart):
             self._start = recorded
+        elif isinstance(event, FlowInputReplaced):
+            self._replace(recorded, event)
         elif isinstance(event, FlowDraining):
             self._draining = recorded
         elif event.TOPIC in ENDS:
             self._end = recorded
+
+    def _replace(self, recorded: Recorded, event: FlowInputReplaced) -> None:
+        if self._start is not None:
+            self._start = amended(self._start, recorded)
+        if event.requeued:
+            # Before it begins a run has one activation, that of its entry.
+            self._made = dict.fromkeys(self._made, recorded)
 
     def rows(self, run: Run) -> list[Placed]:
         """Return the rows of ``run`` as it is now: of one that has ended, when it is archived."""

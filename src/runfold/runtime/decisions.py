@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from runfold.flow.replacing import Replacement
 from runfold.flow.work import Decision, Gate, Ready
-from runfold.ports import Row
+from runfold.ports import Change, Row
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -32,6 +33,18 @@ def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
         )
         for one in ready
     ]
+
+
+def replaced(flow: str, replacement: Replacement) -> dict[str, Any]:
+    """Return the fields of ``ports.Item`` that replace an input, beside the event."""
+    return {
+        "rows": rows(flow, replacement.ready),
+        "drops": replacement.drops,
+        "changes": [
+            Change(id, None if row.inputs is None else _dumps(row.inputs), row.due_at, row.delay)
+            for id, row in replacement.changed
+        ],
+    }
 
 
 def effects(flow: str, decision: Decision, *, offset: int = 0) -> dict[str, Any]:

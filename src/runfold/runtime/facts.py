@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from runfold.flow.events import (
     Emit,
+    FlowInputReplaced,
     FlowStart,
     StepCompleted,
     StepFailed,
 )
-from runfold.flow.inputs import versions
+from runfold.flow.inputs import replaced_at, versions
+from runfold.flow.start import amended
 from runfold.kernel.event import Event, Recorded
 from runfold.ports import Codec, EventLog, Job
 from runfold.runtime.tail import decode
@@ -21,13 +23,14 @@ from runfold.runtime.tail import decode
 FACTS_MAX = 50_000
 """How many events are remembered; the oldest go first and are read again."""
 
-_KEPT = (Emit, FlowStart, StepCompleted, StepFailed)
+_KEPT = (Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed)
 
 
 class Brief(NamedTuple):
     """What one job is about."""
 
     start: Recorded
+    """With what has replaced its input."""
     plan: list[Any] | None
     events: dict[int, Event]
 
@@ -91,4 +94,7 @@ def _places(plan: list[Any] | None) -> list[int]:
 def _brief(job: Job, plan: list[Any] | None, facts: Mapping[tuple[int, int], Recorded]) -> Brief:
     stream = job.stream
     events = {version: facts[stream, version].event for version in _places(plan)}
-    return Brief(facts[stream, 1], plan, events)
+    start, version = facts[stream, 1], replaced_at(plan)
+    if version is not None:
+        start = amended(start, facts[stream, version])
+    return Brief(start, plan, events)

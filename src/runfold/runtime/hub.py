@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
+from runfold.errors import StoreUnavailable
 from runfold.flow.events import ENDS
 from runfold.kernel.event import Recorded
 from runfold.ports import Codec, EventLog
@@ -25,19 +26,37 @@ class Watched:
         self.end: Recorded | None = None
         self.looked = False
         """An end before the watch began would be known."""
+        self.over = False
+        """Nobody reads the log for it any more."""
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     def ended(self, recorded: Recorded) -> None:
         """Keep the end and wake everyone who waits for it."""
         self.end = recorded
+        self._wake()
+
+    def abandon(self) -> None:
+        """Let everyone know who waits, now or later, that no end will be told."""
+        self.over = True
+        self._wake()
+
+    def _wake(self) -> None:
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def wait(self) -> Recorded:
-        """Return the event that ended the run, once it has."""
+        """Return the event that ended the run, once it has.
+
+        Raises ``StoreUnavailable`` when nobody reads the log any more.
+        """
         while self.end is None:
+            if self.over:
+                raise StoreUnavailable(
+                    "this Runfold was left while somebody waited for a run, which goes on if "
+                    "others work; enter it again and wait for rf.get(id)"
+                )
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters[waiter] = None
             try:
@@ -56,6 +75,7 @@ class Hub:
         """Told of events of queues."""
         self._watched: WeakValueDictionary[int, Watched] = WeakValueDictionary()
         self._recent: OrderedDict[int, Recorded] = OrderedDict()
+        self._is_closed = False
 
     def watch(self, stream: int, *, fresh: bool) -> Watched:
         """Return the watch on this stream.
@@ -67,8 +87,14 @@ class Hub:
         if watched is None:
             watched = self._watched[stream] = Watched()
             watched.end = self._recent.get(stream)
-            watched.looked = fresh
+            watched.looked, watched.over = fresh, self._is_closed
         return watched
+
+    def close(self) -> None:
+        """Tell no more ends; whoever waits for one hears of that."""
+        self._is_closed = True
+        for watched in list(self._watched.values()):
+            watched.abandon()
 
     def push(self, recorded: Sequence[Recorded]) -> bool:
         """Take what this process has committed; True when a hole before it must be read."""

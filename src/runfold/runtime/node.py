@@ -289,6 +289,9 @@ class Node:
             self.timekeeper.hurries(row) for item in batch.items for row in item.rows
         ):
             self.timer_bell.ring()
+        if self.timekeeper is not None and any(item.changes for item in batch.items):
+            self.timekeeper.look()
+            self.timer_bell.ring()
         if not self.store.in_process and not self._remote:
             self._remote = True
             self.service.spawn(self._ring())

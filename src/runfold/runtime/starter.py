@@ -20,6 +20,8 @@ from runfold.runtime.definitions import Definitions
 from runfold.settings import SPAN_MAX
 
 Creation = tuple[list[Draft], dict[str, Any]]
+DOUBLINGS = 30
+"""A debounced key has fewer runs than 2 to the power of this."""
 
 
 class Starter:
@@ -34,11 +36,32 @@ class Starter:
         """The first decision and its rows by definition and priority: nothing else in a start
         that begins at once makes a difference to them."""
 
-    def id_of(self, flow: str, key: str | None) -> bytes:
-        """Return the run's id: of a keyed start always the same, else a new one."""
+    def id_of(self, flow: str, key: str | None, number: int = 0) -> bytes:
+        """Return the run's id: of a keyed start always the same, else a new one.
+
+        ``number``: how many runs of a debounced key came before it.
+        """
         if key is None:
             return self._ids.run_id()
-        return keyed_id(str(self._store.identity.log_id), flow, key)
+        parts = (str(self._store.identity.log_id), flow, key)
+        return keyed_id(*parts, *([str(number)] if number else []))
+
+    async def newest(self, flow: str, key: str) -> int:
+        """Return the number of the newest run of a key, 0 also without one.
+
+        There are no gaps among them, so one read of numbers that double, and a few of numbers
+        between two of these, find it.
+        """
+        low, high = 0, 1 << DOUBLINGS
+        wanted = [1 << power for power in range(DOUBLINGS)]
+        while wanted:
+            ids = {self.id_of(flow, key, number): number for number in wanted}
+            there = {ids[id] for id in await self._store.find(list(ids))}
+            low = max(there, default=low)
+            high = min(set(wanted) - there, default=high)
+            step = max(1, (high - low) // DOUBLINGS)
+            wanted = list(range(low + step, high, step))
+        return low
 
     def prepare(self, definition: FlowDefinition, id: bytes, fields: dict[str, Any]) -> Creation:
         """Return the events and the item of a new run; ``fields`` are those of ``flow.start``."""

@@ -27,13 +27,14 @@ from runfold.ports import (
     Stalled,
     Stored,
     Transaction,
+    Upcoming,
 )
 from runfold.settings import Settings
 from runfold.store.memory_archive import MemoryArchive
 from runfold.store.memory_claim import leased_job
 from runfold.store.memory_commit import commit
 from runfold.store.memory_log import Database
-from runfold.store.memory_queues import counts, states
+from runfold.store.memory_queues import counts, line, states
 from runfold.store.memory_rebuild import MemoryRebuilding, rebuilding
 from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
 from runfold.store.memory_views import MemoryViews
@@ -230,6 +231,13 @@ class MemoryStore(MemoryArchive):
         """Return every queue that has jobs, timers, limits or a closure, by name."""
         with self._lock:
             return states(self._log, self._now(now))
+
+    async def upcoming(
+        self, queue: str | None, *, after: Sequence[int] = (), limit: int
+    ) -> list[Upcoming]:
+        """Return runs with something that waits to be claimed, as workers will take them."""
+        with self._lock:
+            return [one for one in line(self._log, queue) if one.place > tuple(after)][:limit]
 
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""

@@ -125,6 +125,8 @@ def _write(log: Log, item: Item, ts: datetime, place: int) -> Outcome:
         timer = log.remove_timer(item.timer)
         if timer is not None and timer.row.kind in _BECOMES_JOB:
             log.add_job(Work(first, number, timer.row), place)
+    for change in item.changes:
+        log.change(change, ts)
     for row in item.rows:
         _add(log, Work(first + row.event, number, row), ts, place)
     if not item.events:

@@ -11,20 +11,20 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 from uuid import uuid4
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
-from runfold.ports import Committed, Encoded, InboxRow, LogIdentity, Member, Stored
+from runfold.ports import Change, Committed, Encoded, InboxRow, LogIdentity, Member, Stored
 from runfold.ports_views import View, ViewPart
 from runfold.store.memory_doorbell import Bell
 from runfold.store.memory_lanes import Queues, Work
 from runfold.store.memory_limits import Limits
 
-_SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
+SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
 """Gates under which nothing of the run is claimed."""
 
 
@@ -104,7 +104,7 @@ class Log:
         self.works[job.stream].add(job.id)
         if job.token is not None:
             self.limits.hold(job.id, job.row)
-        elif self.streams[job.stream].gate not in _SHUT:
+        elif self.streams[job.stream].gate not in SHUT:
             self.queues.put(job, place)
 
     def lease(self, job: Work, token: int, started: Stored) -> None:
@@ -144,6 +144,20 @@ class Log:
             self._forget(work)
         return work
 
+    def change(self, change: Change, ts: datetime) -> None:
+        """Give a job or timer what ``change`` says; it stays where it is."""
+        job, timer = self.jobs.get(change.id), self.timers.get(change.id)
+        for work in (job, timer):
+            if work is not None and change.inputs is not None:
+                work.row = work.row._replace(inputs=change.inputs)
+        due_at = change.due_at
+        if due_at is None and change.delay is not None:
+            due_at = ts + timedelta(seconds=change.delay)
+        if timer is not None and due_at is not None:
+            self.remove_timer(timer.id)
+            timer.due = due_at
+            self.add_timer(timer)
+
     def remove_works(self, stream: int, drops: set[tuple[str, int]] | None, place: int) -> None:
         """Remove the stream's jobs and timers of these (step, activation); None: all."""
         for number in list(self.works[stream]):
@@ -156,12 +170,12 @@ class Log:
     def set_gate(self, number: int, gate: int, place: int) -> None:
         """Set the gate of a run and take its jobs out of their queues, or put them back."""
         was, self.streams[number].gate = self.streams[number].gate, gate
-        if (was in _SHUT) == (gate in _SHUT):
+        if (was in SHUT) == (gate in SHUT):
             return
         for job in sorted(self.works[number] & self.jobs.keys()):
             if self.jobs[job].token is not None:
                 continue
-            if gate in _SHUT:
+            if gate in SHUT:
                 self._withdraw(self.jobs[job], place)
             else:
                 self.queues.put(self.jobs[job], place)

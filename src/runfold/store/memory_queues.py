@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
-from runfold.ports import QueueState
-from runfold.store.memory_log import Log
+from runfold.ports import QueueState, Upcoming
+from runfold.store.buckets import PRIORITY_MAX
+from runfold.store.memory_lanes import Lane
+from runfold.store.memory_log import SHUT, Log
 
 PREFIX = "queue:"
+_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_Placed = tuple[int, tuple[int, int, int, int, int]]
+"""A stream, and a place as ``Upcoming`` has it."""
 
 
 def counts(log: Log) -> dict[str, tuple[int, int]]:
@@ -43,6 +49,44 @@ def states(log: Log, now: datetime) -> list[QueueState]:
         )
         for name in sorted({*jobs, *delayed, *limited, *queues, *keys})
     ]
+
+
+def line(log: Log, queue: str | None) -> list[Upcoming]:
+    """Return runs with something that waits to be claimed, as workers will take them."""
+    first: dict[int, tuple[int, int, int, int, int]] = {}
+    for stream, place in sorted([*_in_line(log, queue), *_later(log, queue)], key=_by_place):
+        first.setdefault(stream, place)
+    return [Upcoming(stream, place) for stream, place in first.items()]
+
+
+def _in_line(log: Log, queue: str | None) -> Iterator[_Placed]:
+    turns: Counter[tuple[Lane, int]] = Counter()
+    ready = {number for found in log.queues.ready.values() for _, _, number in found}
+    # The head of a lane first, then those behind it by id.
+    for job in sorted(log.jobs.values(), key=lambda job: (job.id not in ready, job.id)):
+        if job.token is not None or queue not in (None, job.row.queue):
+            continue
+        rank = PRIORITY_MAX - job.row.priority
+        if log.streams[job.stream].gate in SHUT:
+            yield job.stream, (2, rank, 1, job.id, job.id)
+        elif not job.row.limits:
+            yield job.stream, (0, rank, 1, job.place, job.id)
+        else:
+            lane, parked = (job.lane, job.row.priority), log.queues.parked.get(job.lane)
+            turns[lane] += 1
+            place = parked.place if parked else log.queues.heads[lane].place
+            yield job.stream, (int(parked is not None), rank, turns[lane], place, job.id)
+
+
+def _later(log: Log, queue: str | None) -> Iterator[_Placed]:
+    for due, number in log.agenda:
+        timer = log.timers[number]
+        if timer.row.kind in {"start", "retry"} and queue in (None, timer.row.queue):
+            yield timer.stream, (3, 0, 0, (due - _EPOCH) // _MICRO, number)
+
+
+def _by_place(placed: _Placed) -> tuple[int, ...]:
+    return placed[1]
 
 
 def _closed(

@@ -20,6 +20,7 @@ from runfold.testing.contract_closures import ClosureContract
 from runfold.testing.contract_guards import GuardContract
 from runfold.testing.contract_lanes import LaneContract
 from runfold.testing.contract_limits import LimitContract
+from runfold.testing.contract_line import LineContract
 from runfold.testing.contract_log import LogContract
 from runfold.testing.contract_machine import MachineContract
 from runfold.testing.contract_members import LeaderContract, MemberContract
@@ -52,6 +53,7 @@ class StoreContract(
     ClosureContract,
     LaneContract,
     QueueContract,
+    LineContract,
     MachineContract,
     MemberContract,
     LeaderContract,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from runfold.flow.work import Gate
-from runfold.ports import Due, Item
-from runfold.testing.contract_scene import WORKER, Contract, Scene, after, event, new, row
+from runfold.ports import Change, Due, Item, Refusal
+from runfold.testing.contract_scene import WORKER, Contract, Scene, after, claim, event, new, row
 
 
 class RowContract(Contract):
@@ -47,6 +47,48 @@ class RowContract(Contract):
         again = Item([event()], stream=run, drops=[("step", 1)], rows=[row(attempt=2)])
         await scene.record(again)
         assert [(job.id, job.attempt) for job in await scene.claim()] == [(2, 2)]
+
+    async def test_a_changed_job_keeps_its_place(self, scene: Scene) -> None:
+        first, _ = await scene.add("a", "b")
+        change = Change(first, "c")
+        await scene.record(Item([event()], stream=first, changes=[change]))
+        assert await scene.take() == ["c", "b"]
+
+    async def test_a_changed_job_is_claimed_as_it_is_then_in_one_batch(self, scene: Scene) -> None:
+        (run,) = await scene.add("a")
+        item = Item([event()], stream=run, version=1, changes=[Change(run, "b")])
+        assert (await scene.commit(item, claims=[claim()])).jobs[0].inputs == "b"
+        item = Item([event()], stream=run, version=2, changes=[Change(run, "c")])
+        assert (await scene.attempt(item)).refusal == Refusal.VERSION
+        assert [job.inputs for job in await scene.store.leased(WORKER)] == ["b"]
+
+    async def test_a_changed_job_keeps_its_place_in_its_lane(self, scene: Scene) -> None:
+        runs = await scene.add("a", "b", "c", limits=("queue:default#1:k=x",))
+        for run, inputs in zip(runs, "def", strict=True):
+            await scene.record(Item([event()], stream=run, changes=[Change(run, inputs)]))
+        assert await scene.take() == ["d", "e", "f"]
+
+    async def test_a_changed_timer_is_due_then_and_becomes_what_it_is(self, scene: Scene) -> None:
+        run = await scene.start("a", row(0, "start", due_at=after(5), inputs="a"))
+        other = await scene.start("b", row(0, "start", due_at=after(6), inputs="b"))
+        for change in (Change(run, "c"), Change(run, None, delay=7), Change(other, "d", after(8))):
+            stream = change.id
+            await scene.record(Item([event()], stream=stream, changes=[change]), now=after(3))
+        assert await scene.store.next_due(now=after(3)) == 5
+        due = [timer.id for timer in await scene.store.due(9, now=after(10))]
+        assert due == [other, run]
+        early = Item([event("timer.due")], stream=run, timer=run)
+        assert (await scene.attempt(early, now=after(9))).refusal == Refusal.TIMER
+        for stream in (run, other):
+            fired = Item([event("timer.due")], stream=stream, timer=stream)
+            await scene.record(fired, now=after(10))
+        assert await scene.take(now=after(10)) == ["c", "d"]
+
+    async def test_a_change_of_what_is_gone_changes_nothing(self, scene: Scene) -> None:
+        run = await scene.start("a", row(inputs="a"))
+        await scene.record(Item([event()], stream=run, changes=[Change(99, "b", after(1))]))
+        assert await scene.take() == ["a"]
+        assert await scene.store.open_timers() == 0
 
     async def test_clears_remove_everything_of_the_run(self, scene: Scene) -> None:
         run = (await scene.record(new("a", event(), event(), event(), rows=[

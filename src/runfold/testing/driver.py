@@ -17,9 +17,11 @@ from runfold.flow import events as ev
 from runfold.flow.decide import decide
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.inputs import resolve, versions
+from runfold.flow.replacing import is_replaceable, replacement
 from runfold.flow.run import Run, evolve, fold, new
 from runfold.flow.start import creation
 from runfold.flow.work import ACCEPTING, Decision, Gate, Ready
+from runfold.flow.working import Working
 from runfold.kernel.event import Draft, Event, Recorded
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -214,6 +216,32 @@ class Driver:
         if not self.ended and self.gate == Gate.PAUSED:
             self.append([Draft(ev.FlowResumed())])
             self.gate = Gate.OPEN
+
+    def replace(self, input: Any, delay: float | None = None) -> bool:
+        """Give the run another input, and another time; return whether that was accepted."""
+        run, working = new(self.definition), Working()
+        for recorded in self.history:
+            evolve(run, recorded)
+            working.see(recorded)
+        if self.ended or not is_replaceable(run):
+            return False
+        found = replacement(run, working.rows(run), input, delay)
+        for place in found.drops:
+            self.jobs.pop(place, None)
+            self.timers = [one for one in self.timers if (one[1].step, one[1].activation) != place]
+        self.append([found.draft], found.ready)
+        for _, row in found.changed:
+            self._change(row)
+        return True
+
+    def _change(self, row: Ready) -> None:
+        if row.kind is None:
+            self.jobs[row.step, row.activation] = row
+            return
+        due = None if row.delay is None else self.now + timedelta(seconds=row.delay)
+        self.timers = [
+            (due or at, row) if other.kind == row.kind else (at, other) for at, other in self.timers
+        ]
 
     def wait(self, seconds: float) -> None:
         """Let time pass and the timers fire, soonest first."""

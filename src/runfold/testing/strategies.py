@@ -165,6 +165,10 @@ _EVENTS = st.one_of(
         ev.FlowStart, run_id=_NAMES, flow=_NAMES, definition=_NAMES, input=json_values(),
         delay=_SPANS, retry=st.none() | st.dictionaries(st.text(), json_values()),
     ),
+    st.builds(
+        ev.FlowInputReplaced, input=json_values(), delay=_SPANS, requeued=st.booleans(),
+        due_at=st.none() | st.just(NOON),
+    ),
     st.builds(ev.FlowCompleted, duration=st.just(1.0), result=json_values()),
     st.builds(ev.FlowFailed, duration=st.just(1.0), error=_ERRORS),
     st.builds(ev.FlowCancelled),

@@ -23,6 +23,7 @@ from runfold.flow.events import (
     FlowCompleted,
     FlowDraining,
     FlowFailed,
+    FlowInputReplaced,
     FlowPaused,
     FlowResumed,
     FlowStart,
@@ -60,6 +61,8 @@ class RunRow:
     """The highest attempt of any of its steps."""
     version: int
     """The version of the event that this row was last changed by."""
+    input_version: int
+    """The version of the event that has its input."""
     created_at: datetime
     due_at: datetime | None
     started_at: datetime | None
@@ -73,6 +76,7 @@ RUNS: Projection[RunRow] = Projection(
     "runs",
     RunRow,
     key=("tag", "stream"),
+    version=2,
     indexes=(
         ("tag", "flow", "stream"),
         ("tag", "status", "stream"),
@@ -102,6 +106,7 @@ def _started(rows: Rows[RunRow], at: Logged[FlowStart]) -> None:
         priority=event.priority or PRIORITY,
         attempt=1,
         version=at.recorded.version,
+        input_version=at.recorded.version,
         created_at=ts,
         due_at=due_at,
         started_at=None,
@@ -110,6 +115,20 @@ def _started(rows: Rows[RunRow], at: Logged[FlowStart]) -> None:
         begun=not waits,
     )
     _put(rows, row)
+
+
+@RUNS.on(FlowInputReplaced)
+def _replaced(rows: Rows[RunRow], at: Logged[FlowInputReplaced]) -> None:
+    if (row := _row(rows, at)) is None or row.started_at is not None:
+        return
+    event = at.event
+    row.input_version = at.recorded.version
+    if event.due_at is not None or event.delay is not None:
+        row.due_at = event.due_at or at.recorded.ts + timedelta(seconds=event.delay or 0)
+        row.begun = False
+        if row.status == "running":
+            row.status = "scheduled"
+    _change(rows, row, at)
 
 
 @RUNS.on(StepScheduled)

@@ -10,6 +10,7 @@ from runfold.flow.events import (
     FlowCancelled,
     FlowCompleted,
     FlowFailed,
+    FlowInputReplaced,
     FlowStart,
     StepCancelled,
     StepRetry,
@@ -39,6 +40,7 @@ WAITS: Projection[WaitRow] = Projection(
     "waits",
     WaitRow,
     key=("stream", "step", "number"),
+    version=2,
     indexes=(("due_at", "stream"), ("flow", "due_at", "stream")),
     parallel=True,
     in_place=True,
@@ -51,6 +53,14 @@ def _started(rows: Rows[WaitRow], at: Logged[FlowStart]) -> None:
     if event.due_at is not None or event.delay:
         due_at = event.due_at or ts + timedelta(seconds=event.delay or 0)
         rows.put(WaitRow(at.recorded.stream, "", 0, "start", event.flow, ts, due_at))
+
+
+@WAITS.on(FlowInputReplaced)
+def _put_off(rows: Rows[WaitRow], at: Logged[FlowInputReplaced]) -> None:
+    event, one = at.event, at.recorded
+    if event.due_at is not None or event.delay is not None:
+        due_at = event.due_at or one.ts + timedelta(seconds=event.delay or 0)
+        rows.put(WaitRow(one.stream, "", 0, "start", at.flow or "", one.ts, due_at))
 
 
 @WAITS.on(StepRetry)

@@ -157,7 +157,7 @@ def _settings(given: dict[str, Any], items: Sequence[Item]) -> None:
     settings = [
         {"item": place} | said
         for place, item in enumerate(items, start=1)
-        if item.limits or item.closures or item.holds is not None
+        if item.limits or item.closures or item.changes or item.holds is not None
         for said in [_said(item)]
     ]
     if settings:
@@ -165,8 +165,13 @@ def _settings(given: dict[str, Any], items: Sequence[Item]) -> None:
 
 
 def _said(item: Item) -> dict[str, Any]:
-    """Return what ``item`` says about limits, as ``runfold.set_limits`` takes it."""
+    """Return what ``item`` says about limits and rows, as ``runfold.set_limits`` takes it."""
     said: dict[str, Any] = {}
+    if item.changes:
+        said["changes"] = [
+            (change.id, change.inputs, change.due_at and change.due_at.isoformat(), change.delay)
+            for change in item.changes
+        ]
     if item.limits:
         said["limits"] = item.limits
     if item.closures:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runfold.ports import Due, InboxRow, Job, Member, QueueState, Stalled
-from runfold.store.sql import log_queries, member_queries, queue_queries, work_queries
+from runfold.ports import Due, InboxRow, Job, Member, QueueState, Stalled, Upcoming
+from runfold.store.sql import line_queries, log_queries, member_queries, queue_queries, work_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.inbox import enlist
 from runfold.store.sql.postgres_driver import Address
@@ -25,6 +25,8 @@ _JOBS_OF = for_postgres(queue_queries.jobs_of())
 _DELAYED_OF = for_postgres(queue_queries.delayed_of())
 _LIMITS_OF = for_postgres(queue_queries.limits_of())
 _CLOSURES_OF = for_postgres(queue_queries.closures_of())
+_WAITING = [for_postgres(line_queries.waiting(of_queue=of)) for of in (False, True)]
+_LATER = [for_postgres(line_queries.later(of_queue=of)) for of in (False, True)]
 _INBOX = for_postgres(work_queries.inbox())
 _JOIN = for_postgres(member_queries.join())
 _MEMBERS = for_postgres(member_queries.members())
@@ -38,6 +40,7 @@ _OLD_BATCHES = for_postgres(log_queries.old_batches())
 _LEAD = "SELECT runfold.lead($1, 'dispatcher', $2, $3, $4)"
 _EXPIRE = "SELECT runfold.expire($1, $2, $3)"
 
+_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 BATCHES_KEPT = timedelta(hours=1)
 """How long a batch number is remembered."""
 
@@ -86,6 +89,24 @@ class PostgresWork(PostgresQueries):
             await self._rows(_LIMITS_OF),
             await self._rows(_CLOSURES_OF, now=now or await self.now()),
         )
+
+    async def upcoming(
+        self, queue: str | None, *, after: Sequence[int] = (), limit: int
+    ) -> list[Upcoming]:
+        """Return runs with something that waits to be claimed, as workers will take them."""
+        of, found = queue is not None, list[Upcoming]()
+        if line_queries.is_in_line(after):
+            asked = line_queries.behind(after)
+            rows = await self._rows(_WAITING[of], queue=queue, limit=limit, **asked)
+            found = line_queries.in_line(rows)
+        if len(found) < limit:
+            due, number = line_queries.later_than(after)
+            rows = await self._rows(
+                _LATER[of], queue=queue, limit=limit - len(found),
+                due=_EPOCH + due * _MICRO, after4=number,
+            )  # fmt: skip
+            found += line_queries.due_later([(s, (at - _EPOCH) // _MICRO, n) for s, at, n in rows])
+        return found
 
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""

@@ -29,6 +29,7 @@ from runfold.ports import (
     Stalled,
     Stored,
     Transaction,
+    Upcoming,
 )
 from runfold.settings import Settings, seconds
 from runfold.store.sql.rebuilding import SqlRebuilding
@@ -199,6 +200,13 @@ class SqliteStore(SqliteArchive):
         """Return every queue that has jobs, timers, limits or a closure, by name."""
         held = self._held
         return await held.reader.run(lambda c: held.questions.queues(c, clock(now)))
+
+    async def upcoming(
+        self, queue: str | None, *, after: Sequence[int] = (), limit: int
+    ) -> list[Upcoming]:
+        """Return runs with something that waits to be claimed, as workers will take them."""
+        held = self._held
+        return await held.reader.run(lambda c: held.questions.upcoming(c, queue, after, limit))
 
     async def open_timers(self) -> int:
         """Return how many timers are waiting."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Executable, Select, Table, and_, func, literal_column, select
 
-from runfold.ports import Due, InboxRow, Job, Name, QueueState, Stalled, Stored
-from runfold.store.sql import log_queries, queue_queries, stream_queries, work_queries
+from runfold.ports import Due, InboxRow, Job, Name, QueueState, Stalled, Stored, Upcoming
+from runfold.store.sql import line_queries, log_queries, queue_queries, stream_queries, work_queries
 from runfold.store.sql.compiled import Compiled, for_sqlite
 from runfold.store.sql.schema import ARCHIVE, EVENTS, STREAMS, TIMERS
 from runfold.store.sql.sqlite_values import given, listed, moment, param
@@ -77,6 +77,8 @@ _COUNTS = for_sqlite(work_queries.counts())
 _JOBS_OF = for_sqlite(queue_queries.jobs_of())
 _DELAYED_OF = for_sqlite(queue_queries.delayed_of())
 _LIMITS_OF = for_sqlite(queue_queries.limits_of())
+_WAITING = [for_sqlite(line_queries.waiting(of_queue=of)) for of in (False, True)]
+_LATER = [for_sqlite(line_queries.later(of_queue=of)) for of in (False, True)]
 _CLOSURES_OF = for_sqlite(queue_queries.closures_of())
 _OPEN_TIMERS = for_sqlite(work_queries.open_timers())
 _INBOX = for_sqlite(work_queries.inbox())
@@ -197,6 +199,20 @@ class SqliteReader:
             self._ask(connection, _LIMITS_OF),
             [(bucket, moment(until)) for bucket, until in closed],
         )
+
+    def upcoming(
+        self, connection: sqlite3.Connection, queue: str | None, after: Sequence[int], limit: int
+    ) -> list[Upcoming]:
+        """Return runs with something that waits to be claimed, as workers will take them."""
+        of, found = queue is not None, list[Upcoming]()
+        if line_queries.is_in_line(after):
+            asked = {"queue": queue, "limit": limit, **line_queries.behind(after)}
+            found = line_queries.in_line(self._ask(connection, _WAITING[of], **asked))
+        if len(found) < limit:
+            due, number = line_queries.later_than(after)
+            asked = {"queue": queue, "limit": limit - len(found), "due": due, "after4": number}
+            found += line_queries.due_later(self._ask(connection, _LATER[of], **asked))
+        return found
 
     def open_timers(self, connection: sqlite3.Connection) -> int:
         """Return how many timers are waiting."""

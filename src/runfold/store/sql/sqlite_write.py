@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, text, update
+from sqlalchemy import Table, delete, func, insert, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
-from runfold.ports import Encoded, Item, Outcome, Row
+from runfold.ports import Change, Encoded, Item, Outcome, Row
 from runfold.store.buckets import joined
 from runfold.store.sql.schema import (
     BLOBS,
@@ -120,6 +121,21 @@ _LET_IN = prepared(
     .returning(*_GONE),
     "at", "log", "in_stream",
 )  # fmt: skip
+_CHANGE_JOB, _CHANGE_TIMER = (
+    prepared(
+        update(table)
+        .where(table.c.log_id == _LOG, table.c.id == param("of"))
+        .values(inputs=func.coalesce(param("inputs"), table.c.inputs)),
+        "inputs", "log", "of",
+    )
+    for table in (JOBS, TIMERS)
+)  # fmt: skip
+_MOVE_TIMER = prepared(
+    update(TIMERS)
+    .where(TIMERS.c.log_id == _LOG, TIMERS.c.id == param("of"))
+    .values(due_at=param("due")),
+    "due", "log", "of",
+)  # fmt: skip
 _ORDER = (_NEW_STREAM, _OPENED, _ENDED, _BLOB, _EVENT, _FREED, _FIRED, _TAKEN_IN, _JOB, _TIMER)
 """What may follow what: a run that starts and ends in one batch is not open after it."""
 
@@ -170,6 +186,8 @@ class Writing:
             self._set_gate(stream, item.gate)
         if item.timer is not None:
             self._fire(item.timer, found.timers[item.timer], first, stream)
+        for change in item.changes:
+            self._change(change)
         for row in item.rows:
             self._add_row(row, first + row.event, stream)
         return Outcome(None, stream, first, version) if item.events else Outcome(None, stream)
@@ -300,6 +318,18 @@ class Writing:
             self._made.add(stream)
             self._add_job((job, stream, self._log, *work))
 
+    def _change(self, change: Change) -> None:
+        for statement in (_CHANGE_JOB, _CHANGE_TIMER):
+            self._connection.execute(statement, (change.inputs, self._log, change.id))
+        if change.due_at is not None or change.delay is not None:
+            due = self._due(change.due_at, change.delay)
+            self._connection.execute(_MOVE_TIMER, (due, self._log, change.id))
+
+    def _due(self, due_at: datetime | None, delay: float | None) -> int:
+        if due_at is not None:
+            return micros(due_at)
+        return self.ts + round((delay or 0) * _SECOND)
+
     def _add_row(self, row: Row, number: int, stream: int) -> None:
         self._made.add(stream)
         work = (
@@ -309,10 +339,7 @@ class Writing:
         if row.kind is None:
             self._add_job(work)
             return
-        due = self.ts + round((row.delay or 0) * _SECOND)
-        if row.due_at is not None:
-            due = micros(row.due_at)
-        self._add(_TIMER, (due, *work, row.kind))
+        self._add(_TIMER, (self._due(row.due_at, row.delay), *work, row.kind))
 
     def _add_job(self, work: tuple[Any, ...]) -> None:
         """Add a job with these columns; of a lane, it waits until the lane is looked at."""
