@@ -41,6 +41,7 @@ WHOLE_LOG = {
     "sqlite_read._OPEN_TIMERS": "counts timers, for people",
     "sqlite_read._JOBS_OF": "counts jobs, for people",
     "sqlite_read._DELAYED_OF": "counts timers, for people",
+    "sqlite_read._WAITING": "turns of lanes are counted over all that waits, for people",
     "sqlite_read._LIMITS_OF": "all settings, for people",
     "sqlite_lanes._IN_USE": "the first of three indexes: one step each",
     "sqlite_members._MEMBERS": "one row a process, for people",
