@@ -8,11 +8,19 @@ from typing import Any
 from runfold.flow.events import State, StepErrored
 from runfold.flow.run import fold
 from runfold.testing.determinism.outcome import Difference, labelled
+from runfold.testing.determinism.reads import Read
 from runfold.testing.determinism.schedule import Played
 
+READS_MAX = 3
+"""How many reads of the clock and of chance are named."""
 
-def cause_of(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
+
+def cause_of(
+    first: Played, second: Played, differences: Sequence[Difference], reads: Sequence[Read]
+) -> str | None:
     """Return the likeliest cause and its cure in a sentence; None when there is no telling."""
+    if first.schedule == second.schedule:
+        return _repeats_itself(first, second, reads)
     for find in _FINDERS:
         cause = find(first, second, differences)
         if cause is not None:
@@ -20,15 +28,20 @@ def cause_of(first: Played, second: Played, differences: Sequence[Difference]) -
     return None
 
 
-def _repeats_itself(first: Played, second: Played, _: Sequence[Difference]) -> str | None:
-    if first.schedule != second.schedule:
-        return None
+def _repeats_itself(first: Played, second: Played, reads: Sequence[Read]) -> str:
     step = _first_difference(first, second)
-    where = f"step {step!r}" if step else "a handler"
+    named = [str(read) for read in reads if read.step == step] or [str(read) for read in reads]
+    if named:
+        more = f", and {len(named) - READS_MAX} more" if len(named) > READS_MAX else ""
+        who = "; ".join(named[:READS_MAX]) + more
+    else:
+        who = (
+            f"{f'step {step!r}' if step else 'a handler'} reads the clock of this machine, "
+            "chance, or something that outlives a run"
+        )
     return (
-        f"the same schedule gives two outcomes: {where} reads the clock of this machine, chance, "
-        "or something that outlives a run; take times from ctx.due_at, pass the rest in as "
-        "input or deps"
+        f"the same schedule gives two outcomes: {who}; take times from ctx.due_at, pass the "
+        "rest in as input or deps"
     )
 
 
@@ -180,7 +193,6 @@ def _completions(played: Played) -> list[str]:
 
 
 _FINDERS = (
-    _repeats_itself,
     _code("UNDECLARED_EMIT", "an emit that is not declared fails the attempt that makes it"),
     _code("JOIN_AMBIGUOUS", "what is paired depends on the order of arrival"),
     _repeated_effect,

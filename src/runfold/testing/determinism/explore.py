@@ -7,6 +7,7 @@ from typing import Any
 
 from runfold.settings import Settings
 from runfold.testing.determinism.outcome import Outcome
+from runfold.testing.determinism.reads import watching
 from runfold.testing.determinism.report import NotDeterministic
 from runfold.testing.determinism.schedule import Play, Played, Schedule
 from runfold.testing.determinism.shrink import shrunk
@@ -66,6 +67,11 @@ def assert_deterministic(
 def _compare(play: Play, first: Played, second: Played, *, is_same: bool = False) -> None:
     if not first.outcome.differences(second.outcome):
         return
+    with watching() as reads:
+        again = play(second.schedule)
+    if not is_same and second.outcome.differences(again.outcome):
+        first, second, is_same = second, again, True  # It is not the schedule that makes it.
     if not is_same:
         first, second = shrunk(play, first, second)
-    raise NotDeterministic(first, second, first.outcome.differences(second.outcome))
+    differences = first.outcome.differences(second.outcome)
+    raise NotDeterministic(first, second, differences, reads)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runfold.testing.determinism.causes import cause_of, orders
 from runfold.testing.determinism.outcome import Difference
+from runfold.testing.determinism.reads import Read
 from runfold.testing.determinism.schedule import Played, Schedule
 
 LINES_MAX = 10
@@ -16,14 +17,20 @@ class NotDeterministic(AssertionError):
     """A flow does not always end in the same way. The message shows two schedules that differ
     in as little as possible, and what differs between their outcomes."""
 
-    def __init__(self, first: Played, second: Played, differences: Sequence[Difference]) -> None:
+    def __init__(
+        self,
+        first: Played,
+        second: Played,
+        differences: Sequence[Difference],
+        reads: Sequence[Read] = (),
+    ) -> None:
         self.first: Schedule = first.schedule
         """A schedule; play it with ``Simulation(..., seed=, processes=, faults=)``."""
         self.second: Schedule = second.schedule
         """One that leads elsewhere."""
         self.differences = tuple(differences)
         """What differs between their outcomes, the gravest first."""
-        self.cause = cause_of(first, second, differences)
+        self.cause = cause_of(first, second, differences, reads)
         """The likeliest cause and its cure; None when the histories do not tell."""
         super().__init__("\n".join(self._lines(first, second)))
 

@@ -120,7 +120,8 @@ def refuse(what: str) -> RealWorld | None:
         return None
     handler = attempt.task.handler
     error = RealWorld(
-        f"the handler of step {handler.step!r} of {handler.flow!r} {what}, at {_place()}; a "
+        f"the handler of step {handler.step!r} of {handler.flow!r} {what}, at "
+        f"{place_of(sys._getframe(1))}; a "  # noqa: SLF001 - there is no public way
         "simulation has no such thing: stub the step, or give it a double through deps="
     )
     watch(error)
@@ -161,9 +162,8 @@ def _wait(condition: Any, timeout: float | None = None) -> bool:
     return lockstep.wait(condition, timeout)
 
 
-def _place() -> str:
-    """Return file and line of the call, in the caller's own code if there is any of it."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - there is no public way
+def place_of(frame: FrameType | None) -> str:
+    """Return file and line of the call in ``frame``, in the caller's own code if there is any."""
     found = None
     while frame is not None:
         file = os.path.normcase(frame.f_code.co_filename)
