@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runfold.flow.events import State, StepErrored
+from runfold.flow.events import State, StepCompleted, StepErrored
 from runfold.flow.run import fold
 from runfold.testing.determinism.outcome import Difference, labelled
 from runfold.testing.determinism.reads import Read
@@ -118,20 +118,70 @@ def _state_race(first: Played, second: Played, differences: Sequence[Difference]
 def _depends_on_attempt(
     first: Played, second: Played, differences: Sequence[Difference]
 ) -> str | None:
-    named = next((one for one in differences if one.what == "emit"), None)
-    if named is None or named.first is None or named.second is None:
+    named = _other_answer(first, second, differences)
+    if named is None:
         return None
-    step = named.name.partition("(")[0].partition("/")[0]
+    step, does = named
     tries = [_attempts(played, step) for played in (first, second)]
     if tries[0] != tries[1]:
         return (
-            f"step {step!r} emits something else when it is tried again: it reads ctx.attempt, "
+            f"step {step!r} {does} something else when it is tried again: it reads ctx.attempt, "
             "or something that its first attempt has changed"
         )
+    return None
+
+
+def _read_too_early(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
+    named = _other_answer(first, second, differences)
+    if named is None:
+        return None
+    step, does = named
+    before, after = (_written_before(played, step) for played in (first, second))
+    for writer, key in sorted(before ^ after):
+        return (
+            f"what step {step!r} {does} depends on whether step {writer!r} has written the state "
+            f"key {key!r} by then: wait for both (all_of), or let {writer!r} emit what {step!r} "
+            "needs"
+        )
     return (
-        f"step {step!r} makes different payloads of the same input: it reads the state, the "
+        f"step {step!r} {does} something else for the same input: it reads the state, the "
         "time, or something shared with other steps"
     )
+
+
+def _other_answer(
+    first: Played, second: Played, differences: Sequence[Difference]
+) -> tuple[str, str] | None:
+    """Return the step that answers the same input in two ways, and how: ``emits``, ``returns``."""
+    for one in differences:
+        if one.what == "emit" and one.first is not None and one.second is not None:
+            return one.name.partition("(")[0].partition("/")[0], "emits"
+    here, there = (_results(played) for played in (first, second))
+    for label in here.keys() & there.keys():
+        if here[label][1] != there[label][1]:
+            return here[label][0], "returns"
+    return None
+
+
+def _results(played: Played) -> dict[str, tuple[str, Any]]:
+    """Return step and result of each activation that completed, by label."""
+    labels = labelled(played.history)
+    return {
+        labels[one.step or "", one.activation or 0]: (one.step or "", one.event.result)
+        for one in played.history
+        if isinstance(one.event, StepCompleted)
+    }
+
+
+def _written_before(played: Played, step: str) -> set[tuple[str, str]]:
+    """Return (step, key) of what others had written into the state when ``step`` completed."""
+    written: set[tuple[str, str]] = set()
+    for one in played.history:
+        if isinstance(one.event, State) and one.step != step:
+            written.add((one.step or "", one.event.key))
+        if isinstance(one.event, StepCompleted) and one.step == step:
+            break
+    return written
 
 
 def _attempts(played: Played, step: str) -> int:
@@ -198,4 +248,5 @@ _FINDERS = (
     _repeated_effect,
     _state_race,
     _depends_on_attempt,
+    _read_too_early,
 )
