@@ -15,8 +15,8 @@ from benchmarks.figures import Result
 from benchmarks.server import running_server
 
 NAMES = (
-    "append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "views", "rebuild", "size",
-    "simulation",
+    "append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "views", "listings",
+    "rebuild", "size", "simulation",
 )  # fmt: skip
 
 

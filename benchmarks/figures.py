@@ -96,3 +96,10 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which ``share`` (0 to 1) of ``values`` lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def figure_of(name: str) -> Figure:
+    """Return what ``name`` measures: one of ``FIGURES``, or the time of a listing or a count."""
+    if name.startswith(("list", "count")):
+        return Figure("ms", rising=False)
+    return FIGURES[name]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.figures import FIGURES, Result
+from benchmarks.figures import Result, figure_of
 
 _COLUMNS = ("benchmark", "figure", "database", "median", "min", "max", "unit", "first bar")
 
@@ -37,7 +37,7 @@ def write_json(file: Path, facts: Mapping[str, object], results: Sequence[Result
 
 
 def _row(result: Result) -> tuple[str, ...]:
-    figure = FIGURES[result.name]
+    figure = figure_of(result.name)
     return (
         result.benchmark, result.name, result.place,
         _number(result.median), _number(min(result.values)), _number(max(result.values)),

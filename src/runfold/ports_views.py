@@ -39,6 +39,18 @@ class ViewTable(NamedTuple):
     """Each some columns; ``-column`` from high to low. NULL is lower than every value."""
     shape: str
     """A hash of all of this but ``build``: what was made for another shape is not read."""
+    counts: tuple[str, ...] = ()
+    """Columns of text by which rows are counted as they are written; see ``Views.counts``."""
+    counted: tuple[tuple[str, Any], ...] = ()
+    """Only rows with these values are."""
+
+    def counts_for(self, query: ViewQuery) -> tuple[tuple[str, Any], ...] | None:
+        """Return which counts answer how many rows ``query`` finds; None: no counts do."""
+        rest = [one for one in query.equal if one not in self.counted]
+        is_plain = not query.ranges and not query.either
+        is_counted = self.counts and is_plain and set(self.counted) <= set(query.equal)
+        fits = is_counted and {name for name, _ in rest} <= set(self.counts)
+        return tuple(rest) if fits and len(dict(rest)) == len(rest) else None
 
 
 class ViewPart(NamedTuple):
@@ -80,10 +92,12 @@ class ViewWrite(NamedTuple):
     put: Sequence[tuple[Any, ...]] = ()
     delete: Sequence[tuple[Any, ...]] = ()
     """Keys."""
+    counts: Sequence[tuple[tuple[str, ...], int]] = ()
+    """By how many rows each combination of counted values has grown, or shrunk."""
 
 
 class ViewQuery(NamedTuple):
-    """Which rows of a view: all that are ``equal`` and in all ``ranges``."""
+    """Which rows of a view: all that are ``equal``, in all ``ranges``, and one of ``either``."""
 
     equal: tuple[tuple[str, Any], ...] = ()
     ranges: tuple[tuple[str, str, Any], ...] = ()
@@ -93,6 +107,11 @@ class ViewQuery(NamedTuple):
     after: tuple[Any, ...] | None = None
     """The values of ``order`` in the last row of the page before."""
     limit: int = 50
+    either: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    """Alternatives, of the same columns and none None: a row is equal to one. Empty: to any.
+
+    Each is looked for alone, so all are quick where an index has one range for each.
+    """
 
 
 class ViewSum(NamedTuple):
@@ -178,9 +197,18 @@ class Views(Protocol):
         ...
 
     async def count(self, table: ViewTable, query: ViewQuery) -> int:
-        """Return how many rows are equal and in range."""
+        """Return how many rows are equal and in range; from ``counts`` where these tell."""
+        ...
+
+    async def counts(
+        self, table: ViewTable, equal: Sequence[tuple[str, str]] = ()
+    ) -> dict[tuple[str, ...], int]:
+        """Return how many rows have which values of ``table.counts``, those with none left out.
+
+        ``equal``: only those with these values. Costs the same for any number of rows.
+        """
         ...
 
     async def checksum(self, table: ViewTable) -> ViewSum:
-        """Return the sum of all rows and the position that they are at, of one moment."""
+        """Return the sum of all rows and counts, and the position they are at, of one moment."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,3 +113,57 @@ def test_handlers_that_cannot_work_in_place_are_refused() -> None:
     for types, options in (((Emit,), {}), (("log",), {}), ((FlowCompleted,), {"flow": "f"})):
         with pytest.raises(InvalidDefinition, match="is in_place"):
             in_place.on(*types, **options)(lambda rows, at: None)
+
+
+@pytest.mark.parametrize("careful", [True, False])
+@given(
+    names=st.lists(st.sampled_from("abcd"), max_size=40),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    cache_max=st.sampled_from([1, 2, 50]),
+    whole=st.booleans(),
+)
+def test_counts_are_how_many_rows_there_are(
+    careful: bool, names: list[str], sizes: list[int], cache_max: int, whole: bool
+) -> None:
+    projection = Projection(
+        "chains", Step, key="name", in_place=True, counts=("color",), counted={"kind": "x"}
+    )
+    projection.on(Emit)(stepped)
+    sheet = projection.sheet(whole=whole, cache_max=cache_max, careful=careful)
+    table, counts, rest = Table(), Counter[Any](), emits(*names)
+    for turn in range(len(names)):
+        size = sizes[turn % len(sizes)]
+        table.fold(projection, sheet, rest[:size])
+        for of, by in sheet.counts.items():
+            counts[of] += by
+        rest = rest[size:]
+    known = Counter((color,) for _, kind, color, _ in table.rows.values() if kind == "x")
+    assert +counts == known
+
+
+@dataclass(slots=True)
+class Step:
+    name: str
+    kind: str
+    color: str
+    seen: int
+
+
+def stepped(rows: Rows[Step], at: Logged[Emit]) -> None:
+    """Change color and kind with each event, and go at the fifth."""
+    name = at.event.name
+    row = rows.get(name)
+    if row is None:
+        rows.put(Step(name, "x", "red", 1))
+    elif row.seen == 5:
+        rows.delete(name)
+    else:
+        row.seen += 1
+        row.kind, row.color = "xxyx"[row.seen - 2], ("red", "blue", "red", "green")[row.seen - 2]
+        rows.put(row)
+
+
+@pytest.mark.parametrize("names", [("seen",), ("color", "color"), ("nothing",)])
+def test_only_columns_of_text_are_counted_by(names: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidDefinition, match="expected fields of text"):
+        Projection("p", Step, key="name", counts=names)

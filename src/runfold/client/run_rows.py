@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from runfold.client.finder import Finder
 from runfold.client.projections import Projections
-from runfold.client.run_query import RunQuery
+from runfold.client.run_query import STATUSES, RunQuery
 from runfold.client.session import Session
 from runfold.errors import ViewNotReady
 from runfold.flow.definition import FlowDefinition, RetryPolicy
@@ -30,6 +29,8 @@ from runfold.wire import RunState, deadline_of, error_state
 
 PATIENCE = 1.0
 """Seconds that a listing waits for the view before it asks the log."""
+REACH = 16
+"""How far a look is from the one before, in streams; each next one is so many times further."""
 ROWS = 200
 """How many rows are read at once."""
 
@@ -43,9 +44,12 @@ class RunRows:
         self._session, self._projections, self._finder = session, projections, finder
 
     async def states(
-        self, query: RunQuery, *, before: int | None = None
+        self, query: RunQuery, *, before: int | None = None, limit: int = ROWS
     ) -> AsyncIterator[tuple[int, RunState]]:
-        """Yield the wanted runs below stream ``before``, newest first, with their streams."""
+        """Yield the wanted runs below stream ``before``, newest first, with their streams.
+
+        ``limit``: how many are probably looked at; more are read as they are asked for.
+        """
         table = await self._table()
         if table is None:
             async for found in self._finder.states(query, before=before):
@@ -55,8 +59,8 @@ class RunRows:
         high = min(high, before or _HIGHEST)
         is_more = True
         while is_more:
-            rows = await self._rows(table, query, low, high)
-            is_more = len(rows) >= ROWS
+            rows = await self._rows(table, query, low, high, limit)
+            is_more, limit = len(rows) >= limit, ROWS
             high = rows[-1].stream if rows else high
             fitting = [row for row in rows if _takes(query, row)]
             for row, state in zip(fitting, await self._shown(fitting), strict=True):
@@ -72,10 +76,22 @@ class RunRows:
             async for _ in self.states(query):
                 found += 1
             return found
-        low, high = await self._bounds(table, query)
-        asked = [self._question(query, status, low, high) for status in _statuses(query)]
+        return await self.count_in(table, query)
+
+    async def count_in(self, table: ViewTable, query: RunQuery) -> int:
+        """Return how many rows of the view are wanted.
+
+        By flow, queue and status from the counts, for any number of runs at the same cost; by
+        tag and time the entries of an index are counted.
+        """
         views = self._projections.store
-        return sum([await views.count(table, one) for one in asked])
+        if not query.tags and query.since is None and query.until is None:
+            known = ("flow", query.flow), ("queue", query.queue)
+            equal = [(name, value) for name, value in known if value is not None]
+            statuses = {status for status, _ in query.wanted}
+            counts = await views.counts(table, equal)
+            return sum(n for (*_, one), n in counts.items() if not statuses or one in statuses)
+        return await views.count(table, _question(query, *await self._bounds(table, query)))
 
     async def _table(self) -> ViewTable | None:
         """Return the table, once it has everything recorded so far; None where nobody keeps it."""
@@ -103,51 +119,44 @@ class RunRows:
         return low, high
 
     async def _first(self, table: ViewTable, moment: datetime) -> int:
-        """Return the lowest stream of a run that was created at ``moment`` or later.
+        """Return a stream from which on, and not below, runs were created at ``moment`` or later.
 
-        Runs are created in the order of their streams, so halving finds it.
+        Runs are created in the order of their streams, so a few looks find it: first where it
+        would be had they come evenly, then further and further from there, then by halves.
         """
-        low, high = 1, _HIGHEST
         newest = await self._at_or_above(table, 0, "-stream")
         if newest is None or newest.created_at < moment:
-            return high
-        high = newest.stream
-        while low < high:
-            middle = (low + high) // 2
+            return _HIGHEST
+        oldest = await self._at_or_above(table, 0, "stream")
+        if oldest is None or oldest.created_at >= moment:
+            return 0
+        low, high, reach = oldest.stream, newest.stream, REACH
+        share = (moment - oldest.created_at) / (newest.created_at - oldest.created_at)
+        middle = low + int((high - low) * share)
+        while low + 1 < high:
+            middle = min(max(middle, low + 1), high - 1)
             found = await self._at_or_above(table, middle, "stream")
-            if found is None or found.created_at >= moment:
+            is_late = found is None or found.created_at >= moment
+            if found is None or is_late:
                 high = middle
             else:
-                low = found.stream + 1
-        return low
+                low = found.stream
+            middle, reach = (high - reach if is_late else low + reach), reach * REACH
+            if not low < middle < high:
+                middle = (low + high) // 2
+        return high
 
     async def _at_or_above(self, table: ViewTable, stream: int, order: str) -> RunRow | None:
         asked = ViewQuery((("tag", ""),), (("stream", ">=", stream),), (order,), limit=1)
         found = await self._projections.store.query(table, asked)
         return RUNS.rows.thaw(found[0]) if found else None
 
-    async def _rows(self, table: ViewTable, query: RunQuery, low: int, high: int) -> list[RunRow]:
-        """Return the newest rows in (low, high): of several statuses the newest of them all."""
-        found: list[tuple[Any, ...]] = []
-        for status in _statuses(query):
-            asked = self._question(query, status, low, high)
-            found += await self._projections.store.query(table, asked)
-        rows = sorted(map(RUNS.rows.thaw, found), key=lambda row: -row.stream)
-        return rows[:ROWS]
-
-    def _question(self, query: RunQuery, status: str | None, low: int, high: int) -> ViewQuery:
-        equal = {
-            "tag": min(query.tags, default=""),
-            "flow": query.flow,
-            "queue": query.queue,
-            "status": status,
-        }
-        return ViewQuery(
-            tuple((name, value) for name, value in equal.items() if value is not None),
-            (("stream", ">=", low), ("stream", "<", high)),
-            ("-stream",),
-            limit=ROWS,
-        )
+    async def _rows(
+        self, table: ViewTable, query: RunQuery, low: int, high: int, limit: int
+    ) -> list[RunRow]:
+        """Return the newest rows in (low, high)."""
+        asked = _question(query, low, high)._replace(order=("-stream",), limit=limit)
+        return [*map(RUNS.rows.thaw, await self._projections.store.query(table, asked))]
 
     async def _shown(self, rows: Sequence[RunRow]) -> list[RunState]:
         """Return rows as states: inputs and results stand in the log."""
@@ -216,10 +225,17 @@ def _state(
     )
 
 
-def _statuses(query: RunQuery) -> list[str | None]:
-    """Return the statuses to ask for, one question each; None: whatever it is."""
-    statuses: list[str | None] = [*sorted({status for status, _ in query.wanted})]
-    return statuses or [None]
+def _question(query: RunQuery, low: int, high: int) -> ViewQuery:
+    """Return what is asked of the view: one range of an index, or one for each status."""
+    given = {"tag": min(query.tags, default=""), "flow": query.flow, "queue": query.queue}
+    equal = tuple((name, value) for name, value in given.items() if value is not None)
+    statuses = {status for status, _ in query.wanted}
+    if not statuses and (query.flow or query.queue):
+        statuses = set(STATUSES)  # No index has the runs of a flow or queue in the order of time.
+    either = tuple((("status", status),) for status in sorted(statuses))
+    if len(either) == 1:
+        equal, either = equal + either[0], ()
+    return ViewQuery(equal, (("stream", ">=", low), ("stream", "<", high)), either=either)
 
 
 def _takes(query: RunQuery, row: RunRow) -> bool:

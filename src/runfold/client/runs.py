@@ -82,7 +82,7 @@ class Runs:
         if order == "next":
             return await self._next(query, most, checked_place(cursor))
         last = before = checked_cursor(cursor)
-        async for stream, state in self._rows.states(query, before=before):
+        async for stream, state in self._rows.states(query, before=before, limit=most + 1):
             if len(items) == most:
                 return Page(items, str(last))
             items.append(replace(state, steps=[], data={}))

@@ -58,6 +58,8 @@ class InPlace(Sheet[Row]):
 
     def delete(self, *key: Any) -> None:
         """Remove the row of this key, if there is one."""
+        if self._counts is not None:
+            self.get(*key)  # What is not known cannot be counted.
         self._rows[key] = None
         self._changed[key] = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
@@ -45,8 +45,10 @@ class Projection(Generic[Row]):
     of fields, ``"-field"`` from high to low. ``parallel``: every row belongs to one run, so a
     rebuild may be divided by run. ``in_place``: ``rows.get`` gives the row and no copy, at half
     the price; each type of event has one handler, of its class and of all flows, which gets all
-    the rows it needs before it changes one, and puts all that it changed. Raises
-    ``InvalidDefinition``.
+    the rows it needs before it changes one, and puts all that it changed. ``counts``: fields of
+    ``str`` by which rows are counted as they change (only those that are ``counted``, by field
+    and value), so that ``count`` of them costs the same for any number of rows; a handler then
+    puts a row without ``get`` only where there was none. Raises ``InvalidDefinition``.
     """
 
     def __init__(
@@ -59,9 +61,12 @@ class Projection(Generic[Row]):
         indexes: Iterable[Sequence[str]] = (),
         parallel: bool = False,
         in_place: bool = False,
+        counts: Sequence[str] = (),
+        counted: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.version, self.parallel = name, version, parallel
-        self.in_place = in_place
+        self.in_place, self.counts = in_place, tuple(counts)
+        self.counted = tuple((counted or {}).items())
         place = f"projection {name!r}"
         if not _NAME.fullmatch(str(name)):
             raise InvalidDefinition(
@@ -74,6 +79,7 @@ class Projection(Generic[Row]):
         self.key = (key,) if isinstance(key, str) else tuple(key)
         self.indexes = tuple(_index(place, one, self.rows) for one in indexes)
         _check_key(place, self.key, self.rows)
+        _check_counts(place, (*self.counts, *dict(self.counted)), self.rows)
         self.handlers: dict[str, list[Handler]] = {}
         """By type of event, in the order in which they were declared."""
         self._sealed = False
@@ -135,7 +141,10 @@ class Projection(Generic[Row]):
     def shape(self) -> str:
         """A short hash of columns, key and indexes: another one needs another table."""
         columns = [(one.name, one.kind.value, one.null) for one in self.rows.columns]
-        return sha256(repr((columns, self.key, self.indexes)).encode()).hexdigest()[:16]
+        told: tuple[Any, ...] = (columns, self.key, self.indexes)
+        if self.counts:
+            told += (self.counts, self.counted)
+        return sha256(repr(told).encode()).hexdigest()[:16]
 
     def sheet(
         self, *, whole: bool = False, cache_max: int | None = None, careful: bool = False
@@ -147,7 +156,10 @@ class Projection(Generic[Row]):
         places = tuple(self.rows.names.index(name) for name in self.key)
         options = {} if cache_max is None else {"cache_max": cache_max}
         kind: type[Sheet[Row]] = InPlace if self.in_place and not careful else Sheet
-        return kind(self.rows, places, whole=whole, **options)
+        sheet = kind(self.rows, places, whole=whole, **options)
+        if self.counts:
+            sheet.count_by(self.counts, self.counted)
+        return sheet
 
     def _check_in_place(self, fn: Any, topics: Sequence[str], is_plain: bool) -> None:
         taken = [topic for topic in topics if topic in self.handlers]
@@ -222,6 +234,15 @@ def _check_key(place: str, key: tuple[str, ...], rows: RowModel) -> None:
                 f"{place}: {name!r} cannot be part of the key: it may be None, or is no plain "
                 "value that equals itself in every database"
             )
+
+
+def _check_counts(place: str, names: Sequence[str], rows: RowModel) -> None:
+    plain = {one.name for one in rows.columns if one.kind is Kind.TEXT and not one.null}
+    if not plain >= set(names) or len(set(names)) < len(names):
+        raise InvalidDefinition(
+            f"{place}: counts and counted name {[*names]!r}, expected fields of text that are "
+            f"never None, each once: {', '.join(sorted(plain))}"
+        )
 
 
 def _index(place: str, index: Sequence[str], rows: RowModel) -> tuple[str, ...]:

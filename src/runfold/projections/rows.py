@@ -8,7 +8,7 @@ frozen tuples and thawed anew for each ``get``: what a stopped handler did to a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -72,6 +72,16 @@ class Sheet(Generic[Row]):
         self._replaced: list[tuple[Values, Any]] = []
         self.missing: dict[Values, None] = {}
         """Keys of rows that handlers asked for and that are not here, in order."""
+        self.counts: dict[Values, int] = {}
+        """By how many rows each combination of counted values grew with what was taken."""
+        self._counts: Callable[[Values], Values] | None = None
+        self._counted: tuple[tuple[int, Any], ...] = ()
+
+    def count_by(self, names: Sequence[str], counted: Sequence[tuple[str, Any]]) -> None:
+        """Count rows by these columns from now on, of those with the ``counted`` values."""
+        places = [self._model.names.index(name) for name in names]
+        self._counts = lambda row: tuple([row[place] for place in places])
+        self._counted = tuple((self._model.names.index(name), one) for name, one in counted)
 
     def get(self, *key: Any) -> Row | None:
         """Return a copy of the row; see ``Rows``."""
@@ -101,6 +111,8 @@ class Sheet(Generic[Row]):
 
     def delete(self, *key: Any) -> None:
         """Remove; see ``Rows``."""
+        if self._counts is not None:
+            self.get(*key)  # What is not known cannot be counted.
         self._set(self._keyed(key), None)
 
     def ahead(self) -> Sheet[Row]:
@@ -144,6 +156,7 @@ class Sheet(Generic[Row]):
     def take(self) -> dict[Values, Values | None]:
         """Return what must be written, None for rows to remove; from now on it is cached."""
         dirty, self._dirty = self._dirty, {}
+        self.counts = {} if self._counts is None else self._grown(dirty)
         if self._old:
             for key in dirty:  # In both generations it would come back when the young one goes.
                 self._old.pop(key, None)
@@ -158,6 +171,18 @@ class Sheet(Generic[Row]):
     def pending(self) -> int:
         """How many rows are to be written."""
         return len(self._dirty)
+
+    def _grown(self, dirty: dict[Values, Values | None]) -> dict[Values, int]:
+        young, old, grown = self._young, self._old, dict[Values, int]()
+        assert self._counts is not None
+        for key, after in dirty.items():
+            before = young.get(key, _ABSENT)
+            before = old.get(key) if before is _ABSENT else before
+            for row, by in ((before, -1), (after, 1)):
+                if row is not None and all(row[place] == one for place, one in self._counted):
+                    of = self._counts(row)
+                    grown[of] = grown.get(of, 0) + by
+        return {of: by for of, by in grown.items() if by}
 
     def _set(self, key: Values, values: Values | None) -> None:
         self._replaced.append((key, self._dirty.get(key, _ABSENT)))

@@ -23,7 +23,7 @@ def table_of(projection: Projection[Any], build: int) -> ViewTable:
     )
     return ViewTable(
         projection.name, projection.version, build, columns, projection.key,
-        projection.indexes, projection.shape,
+        projection.indexes, projection.shape, projection.counts, projection.counted,
     )  # fmt: skip
 
 
@@ -98,7 +98,9 @@ class Keeper:
                 delete.append(key)
             else:
                 put.append(values)
-        return ViewWrite(self.table, self.view.at.part, self.saved, self.reached, put, delete)
+        counts = list(self.sheet.counts.items()) if taken else []
+        at = self.view.at.part
+        return ViewWrite(self.table, at, self.saved, self.reached, put, delete, counts)
 
     def wrote(self, write: ViewWrite, now: float) -> None:
         """Take note that ``write`` is in the table."""

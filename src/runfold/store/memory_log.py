@@ -50,10 +50,11 @@ class ViewRow:
 
 @dataclass(slots=True)
 class ViewTables:
-    """All views of a log; ``rows`` by name, version and build, then by key."""
+    """All views of a log; ``rows`` and ``counts`` by name, version and build, then by key."""
 
     parts: dict[ViewPart, ViewRow] = field(default_factory=dict)
     rows: dict[tuple[str, int, int], dict[Any, Any]] = field(default_factory=dict)
+    counts: dict[tuple[str, int, int], dict[tuple[str, ...], int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from runfold.ports_views import View, ViewPart, ViewQuery, ViewSum, ViewTable, ViewWrite
 from runfold.store.memory_log import Log, ViewRow, ViewTables
-from runfold.store.view_rows import digest, key_places
+from runfold.store.view_rows import digest, key_places, of_counts, rank
 
 Values = tuple[Any, ...]
 _RANGES: dict[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
@@ -32,7 +32,7 @@ class MemoryViews:
         with self._lock:
             if table[:3] in self._tables.rows:
                 return False
-            self._tables.rows[table[:3]] = {}
+            self._tables.rows[table[:3]], self._tables.counts[table[:3]] = {}, {}
             for part in range(parts):
                 at = ViewPart(*table[:3], part)
                 view = View(at, parts, state, 0, table.shape, None, None)
@@ -46,6 +46,7 @@ class MemoryViews:
         """Remove a build."""
         with self._lock:
             self._tables.rows.pop(table[:3], None)
+            self._tables.counts.pop(table[:3], None)
             for at in [at for at in self._tables.parts if at[:3] == table[:3]]:
                 del self._tables.parts[at]
 
@@ -131,7 +132,7 @@ class MemoryViews:
         order = [(names.index(one.lstrip("-")), one.startswith("-")) for one in query.order]
         found = self._found(table, query)
         for place, is_falling in reversed(order):
-            found.sort(key=lambda row: _rank(row[place]), reverse=is_falling)
+            found.sort(key=lambda row: rank(row[place]), reverse=is_falling)
         if query.after is not None:
             after = query.after
             found = [row for row in found if _follows(row, after, order)]
@@ -139,16 +140,34 @@ class MemoryViews:
 
     async def count(self, table: ViewTable, query: ViewQuery) -> int:
         """Return how many rows are equal and in range."""
+        counted = table.counts_for(query)
+        if counted is not None:
+            return sum((await self.counts(table, counted)).values())
         return len(self._found(table, query))
 
+    async def counts(
+        self, table: ViewTable, equal: Sequence[tuple[str, str]] = ()
+    ) -> dict[tuple[str, ...], int]:
+        """Return how many rows have which counted values."""
+        wanted = [(table.counts.index(name), value) for name, value in equal]
+        with self._lock:
+            found = dict(self._tables.counts.get(table[:3], {}))
+        return {
+            of: rows
+            for of, rows in found.items()
+            if rows and all(of[place] == value for place, value in wanted)
+        }
+
     async def checksum(self, table: ViewTable) -> ViewSum:
-        """Return the sum of all rows and the position that they are at."""
+        """Return the sum of all rows and counts, and the position that they are at."""
         with self._lock:
             rows = list(self._tables.rows.get(table[:3], {}).values())
+            counts = dict(self._tables.counts.get(table[:3], {}))
             places = [
                 view.position for view in self._parts(self._now(None)) if view.at[:3] == table[:3]
             ]
-        return ViewSum(min(places, default=0), len(rows), digest(rows))
+        total = digest([*rows, *of_counts(counts)])
+        return ViewSum(min(places, default=0), len(rows), total)
 
     def _parts(self, now: datetime) -> list[View]:
         found = []
@@ -171,6 +190,9 @@ class MemoryViews:
             rows.pop(key, None)
         for row in write.put:
             rows[tuple([row[place] for place in places])] = row
+        counts = self._tables.counts[write.table[:3]]
+        for of, by in write.counts:
+            counts[of] = counts.get(of, 0) + by
         part.view = part.view._replace(position=write.upto)
         return True
 
@@ -178,23 +200,21 @@ class MemoryViews:
         names = [column.name for column in table.columns]
         equal = [(names.index(name), value) for name, value in query.equal]
         ranges = [(names.index(name), _RANGES[how], value) for name, how, value in query.ranges]
+        either = [[(names.index(name), value) for name, value in one] for one in query.either]
         with self._lock:
             rows = list(self._tables.rows.get(table[:3], {}).values())
         return [
             row
             for row in rows
             if all(row[place] == value for place, value in equal)
+            and any(all(row[place] == value for place, value in one) for one in either or [[]])
             and all(row[n] is not None and is_in(row[n], value) for n, is_in, value in ranges)
         ]
 
 
-def _rank(value: Any) -> tuple[bool, Any]:
-    return (False, 0) if value is None else (True, value)
-
-
 def _follows(row: Values, after: Values, order: Sequence[tuple[int, bool]]) -> bool:
     for (place, is_falling), value in zip(order, after, strict=True):
-        mine, other = _rank(row[place]), _rank(value)
+        mine, other = rank(row[place]), rank(value)
         if mine != other:
             return (mine < other) if is_falling else (mine > other)
     return False

@@ -34,6 +34,7 @@ from runfold.testing.contract_readers import (
 )
 from runfold.testing.contract_rebuild import RebuildContract
 from runfold.testing.contract_rows import RowContract, TimerContract
+from runfold.testing.contract_view_counts import ViewCountContract
 from runfold.testing.contract_views import ViewContract
 
 __all__ = ["StoreContract"]
@@ -62,5 +63,6 @@ class StoreContract(
     DoorbellContract,
     NamespaceContract,
     ViewContract,
+    ViewCountContract,
 ):
     """Every behaviour of ``runfold.ports.Store``."""

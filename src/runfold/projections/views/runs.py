@@ -6,7 +6,7 @@
                        +-resume+  +--> completed
 
 The row of a run itself has the tag ``""``; those of its tags say the same. So every question
-is one range of one index: for all runs, or for those of a tag.
+is a few ranges of one index, for all runs or for those of a tag: one for each status.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ RUNS: Projection[RunRow] = Projection(
     key=("tag", "stream"),
     version=2,
     indexes=(
-        ("tag", "flow", "stream"),
         ("tag", "status", "stream"),
-        ("tag", "queue", "stream"),
         ("tag", "flow", "status", "stream"),
         ("tag", "queue", "status", "stream"),
     ),
     parallel=True,
     in_place=True,
+    counts=("flow", "queue", "status"),
+    counted={"tag": ""},
 )
 
 

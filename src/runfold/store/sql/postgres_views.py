@@ -6,48 +6,39 @@ held by somebody else at that moment is not moved, and its rows are not written.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
 from operator import methodcaller
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Boolean,
     DateTime,
-    Double,
-    LargeBinary,
-    Select,
-    Table,
     Text,
-    and_,
     bindparam,
-    delete,
     func,
     select,
-    true,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
-from sqlalchemy.sql.selectable import TableValuedAlias
-from sqlalchemy.types import TypeEngine
 
 from runfold.errors import SchemaOutdated
 from runfold.ports_views import View, ViewPart, ViewQuery, ViewSum, ViewTable, ViewWrite
 from runfold.store.sql import view_queries, view_registry
-from runfold.store.sql.compiled import Compiled, ddl_for_postgres, for_postgres
+from runfold.store.sql.compiled import Compiled, for_postgres
 from runfold.store.sql.member_queries import until
 from runfold.store.sql.postgres_driver import DENIED, Link
 from runfold.store.sql.postgres_line import Line, Lines
+from runfold.store.sql.postgres_view_statements import Statements, statements
 from runfold.store.sql.schema import LOGS, SCHEMA, VIEWS
-from runfold.store.sql.view_tables import indexes, table_for
-from runfold.store.view_rows import digest, key_places
+from runfold.store.sql.view_counts import sums
+from runfold.store.view_rows import SUM_BELOW, digest, of_counts
 
 T = TypeVar("T")
 Values = tuple[Any, ...]
 _PAGE = 5000
+_MINUTE = 60.0
 
 _NOW = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.clock_timestamp())
 _PARTS = for_postgres(view_registry.parts(_NOW))
@@ -82,10 +73,6 @@ _REGISTER = for_postgres(
     .on_conflict_do_nothing()
     .returning(VIEWS.c.part)
 )  # fmt: skip
-_ARRAYS: dict[str, TypeEngine[Any]] = {
-    "text": Text(), "int": BigInteger(), "real": Double(), "bool": Boolean(),
-    "moment": DateTime(timezone=True), "bytes": LargeBinary(), "json": Text(),
-}  # fmt: skip
 
 
 class PostgresViews:
@@ -95,6 +82,8 @@ class PostgresViews:
         self._log_id, self._place = log_id, place
         self._line: Line | None = None
         self._readers: Lines | None = None
+        self._settled: dict[tuple[str, int, int], float] = {}
+        """When the counts of a build were put together last, by the clock of the loop."""
 
     def connect(self, line: Line, readers: Lines) -> None:
         """Use these from now on."""
@@ -106,7 +95,7 @@ class PostgresViews:
 
     async def create(self, table: ViewTable, *, state: str, parts: int = 1) -> bool:
         """Make an empty table at position 0; False when this build is there already."""
-        log, made = self._log_id(), _statements(self._log_id(), table)
+        log, made = self._log_id(), statements(self._log_id(), table)
         values = _REGISTER.values(
             position=0, log_id=log, name=table.name, version=table.version, build=table.build,
             numbers=list(range(parts)), parts=parts, state=state, shape=table.shape,
@@ -117,7 +106,7 @@ class PostgresViews:
             if not await link.rows(_REGISTER.text, values):
                 return False
             # A table that the registry does not know is left over from one that was dropped.
-            for text in (made.drop, made.create, *(made.indexes if state == "live" else ())):
+            for text in (*made.drop, *made.create, *(made.indexes if state == "live" else ())):
                 await link.patiently(text)
             return True
 
@@ -132,16 +121,17 @@ class PostgresViews:
 
     async def index(self, table: ViewTable) -> None:
         """Make the indexes that are not there yet."""
-        for text in _statements(self._log_id(), table).indexes:
+        for text in statements(self._log_id(), table).indexes:
             await self._write(methodcaller("patiently", text))
 
     async def drop(self, table: ViewTable) -> None:
         """Remove a build."""
-        log, made = self._log_id(), _statements(self._log_id(), table)
+        log, made = self._log_id(), statements(self._log_id(), table)
 
         async def ask(link: Link) -> None:
             await link.rows(_REMOVE.text, _at(_REMOVE, log, table))
-            await link.patiently(made.drop)
+            for text in made.drop:
+                await link.patiently(text)
 
         await self._write(lambda link: _together(link, ask))
 
@@ -176,7 +166,8 @@ class PostgresViews:
             moved = {ViewPart(*row) for row in await link.rows(_ADVANCE.text, values)}
             for at, write in zip(ats, writes, strict=True):
                 if at in moved:
-                    await _write_rows(link, _statements(log, write.table), write)
+                    await _write_rows(link, statements(log, write.table), write)
+                    await self._settle(link, log, write)
             return [at in moved for at in ats]
 
         return await self._write(lambda link: _together(link, ask))
@@ -205,27 +196,39 @@ class PostgresViews:
         """Return the rows of these keys that exist."""
         if not keys:
             return {}
-        made = _statements(self._log_id(), table)
+        made = statements(self._log_id(), table)
         arrays = made.arrays(made.key, keys)
         rows = await self._read(lambda link: link.rows(made.get.text, made.get.values(**arrays)))
         return {tuple([row[n] for n in made.places]): tuple(row) for row in rows}
 
     async def query(self, table: ViewTable, query: ViewQuery) -> list[Values]:
         """Return the rows of the query, in its order."""
-        made = _statements(self._log_id(), table)
-        wanted = for_postgres(view_queries.rows_of(made.table, query, _as_it_is))
+        made = statements(self._log_id(), table)
+        ask = view_queries.rows_of_either if query.either else view_queries.rows_of
+        wanted = for_postgres(ask(made.table, query, _as_it_is))
         rows = await self._read(lambda link: link.rows(wanted.text, wanted.values()))
         return [tuple(row) for row in rows]
 
     async def count(self, table: ViewTable, query: ViewQuery) -> int:
         """Return how many rows are equal and in range."""
-        made = _statements(self._log_id(), table)
-        wanted = for_postgres(view_queries.count_of(made.table, query, _as_it_is))
+        counted = table.counts_for(query)
+        if counted is not None:
+            return sum((await self.counts(table, counted)).values())
+        made = statements(self._log_id(), table)
+        ask = view_queries.count_of_either if query.either else view_queries.count_of
+        wanted = for_postgres(ask(made.table, query, _as_it_is))
         return int(await self._read(lambda link: link.value(wanted.text, wanted.values())))
+
+    async def counts(
+        self, table: ViewTable, equal: Sequence[tuple[str, str]] = ()
+    ) -> dict[tuple[str, ...], int]:
+        """Return how many rows have which counted values."""
+        made = statements(self._log_id(), table)
+        return await self._read(lambda link: _counts(link, made, table, equal))
 
     async def checksum(self, table: ViewTable) -> ViewSum:
         """Return the sum of all rows and the position that they are at."""
-        log, made = self._log_id(), _statements(self._log_id(), table)
+        log, made = self._log_id(), statements(self._log_id(), table)
         order = tuple(table.key)
 
         async def ask(link: Link) -> ViewSum:
@@ -239,9 +242,19 @@ class PostgresViews:
                 total, count = total + digest(rows), count + len(rows)
                 if rows:
                     page = page._replace(after=tuple([rows[-1][n] for n in made.places]))
-            return ViewSum(min(places, default=0), count, total % (1 << 64))
+            if table.counts:
+                total += digest(of_counts(await _counts(link, made, table, ())))
+            return ViewSum(min(places, default=0), count, total % SUM_BELOW)
 
         return await self._read(lambda link: _together(link, ask, snapshot=True))
+
+    async def _settle(self, link: Link, log: int, write: ViewWrite) -> None:
+        """Once a minute, put the sums of the minutes that are over together."""
+        settle, at = statements(log, write.table).counts.settle, write.table[:3]
+        now = asyncio.get_running_loop().time()
+        if settle is not None and write.counts and now >= self._settled.get(at, 0.0) + _MINUTE:
+            await link.rows(settle.text, settle.values())
+            self._settled[at] = now
 
     async def _parts(self, link: Link, now: datetime | None = None) -> list[View]:
         rows = await link.rows(_PARTS.text, _PARTS.values(log_id=self._log_id(), now=now))
@@ -268,70 +281,6 @@ class PostgresViews:
         return await self._line.call(ask)
 
 
-class _Statements(NamedTuple):
-    """Everything that is said to the table of a build."""
-
-    table: Table
-    create: str
-    drop: str
-    indexes: tuple[str, ...]
-    put: Compiled
-    remove: Compiled
-    get: Compiled
-    names: tuple[str, ...]
-    key: tuple[str, ...]
-    places: tuple[int, ...]
-    """Where the key stands in a row."""
-
-    @staticmethod
-    def arrays(names: Sequence[str], rows: Sequence[Values]) -> dict[str, Any]:
-        """Return the parameters for ``rows`` of these columns: an array each."""
-        columns = zip(*rows, strict=True)
-        return {f"of_{name}": list(column) for name, column in zip(names, columns, strict=True)}
-
-
-@lru_cache(maxsize=256)
-def _statements(log: int, spec: ViewTable) -> _Statements:
-    table = table_for(log, spec, postgres=True)
-    names = tuple(column.name for column in spec.columns)
-    places = tuple(key_places(spec))
-    keys = tuple(names[place] for place in places)
-    kinds = {column.name: _ARRAYS[column.kind] for column in spec.columns}
-    given = _given(kinds, names)
-    wanted = insert(table).from_select(names, select(*given.c))
-    others = {name: wanted.excluded[name] for name in names if name not in keys}
-    put = (
-        wanted.on_conflict_do_update(index_elements=keys, set_=others)
-        if others
-        else wanted.on_conflict_do_nothing()
-    )
-    chosen = _given(kinds, keys)
-    of_key = and_(*[table.c[name] == chosen.c[name] for name in keys])
-    return _Statements(
-        table,
-        ddl_for_postgres(CreateTable(table)),
-        ddl_for_postgres(DropTable(table, if_exists=True)),
-        tuple(ddl_for_postgres(CreateIndex(one, if_not_exists=True)) for one in indexes(table)),
-        for_postgres(put),
-        for_postgres(delete(table).where(of_key)),
-        for_postgres(_each(chosen, select(*table.c).where(of_key))),
-        names,
-        keys,
-        places,
-    )
-
-
-def _given(kinds: dict[str, TypeEngine[Any]], names: Sequence[str]) -> TableValuedAlias:
-    arrays = [bindparam(f"of_{name}", type_=ARRAY(kinds[name])) for name in names]
-    return func.unnest(*arrays).table_valued(*names).render_derived("given")
-
-
-def _each(given: TableValuedAlias, probe: Select[Any]) -> Select[Any]:
-    """Return what ``probe`` finds for each row of ``given``; the limit keeps it a probe."""
-    found = probe.correlate(given).limit(1).lateral("found")
-    return select(*found.c).select_from(given.join(found, true()))
-
-
 async def _together(
     link: Link, ask: Callable[[Link], Awaitable[T]], *, snapshot: bool = False
 ) -> T:
@@ -339,12 +288,27 @@ async def _together(
         return await ask(link)
 
 
-async def _write_rows(link: Link, made: _Statements, write: ViewWrite) -> None:
+async def _write_rows(link: Link, made: Statements, write: ViewWrite) -> None:
     if write.delete:
         values = made.remove.values(**made.arrays(made.key, write.delete))
         await link.rows(made.remove.text, values)
     if write.put:
         await link.rows(made.put.text, made.put.values(**made.arrays(made.names, write.put)))
+    if write.counts:
+        names = [f"of_{name}" for name in write.table.counts]
+        of = dict(zip(names, map(list, zip(*[of for of, _ in write.counts], strict=True)),
+                      strict=True))  # fmt: skip
+        add = made.counts.add
+        values = add.values(in_rows=[by for _, by in write.counts], **of)
+        await link.rows(add.text, values)
+
+
+async def _counts(
+    link: Link, made: Statements, table: ViewTable, equal: Sequence[tuple[str, Any]]
+) -> dict[tuple[str, ...], int]:
+    wanted = for_postgres(sums(made.counts.table, table, equal))
+    rows = await link.rows(wanted.text, wanted.values())
+    return {tuple(row)[:-1]: row[-1] for row in rows}
 
 
 async def _switch(link: Link, log: int, table: ViewTable, rows: Sequence[Values]) -> bool:

@@ -9,9 +9,14 @@ These figures stand for a log at work; tests of the plans say what comes of them
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Index, Table
 
 from runfold.store.sql.sqlite_lane import transaction
 
+ROWS = 1_000_000
+"""How many rows the table of a view is said to have."""
 STATISTICS: dict[tuple[str, str], str] = {
     # table, index: rows in all, then rows with equal first, first two, ... columns
     ("events", "events"): "1000000 1000000 1",
@@ -53,15 +58,38 @@ STATISTICS: dict[tuple[str, str], str] = {
 
 def settle(connection: sqlite3.Connection) -> None:
     """Give the planner ``STATISTICS``, unless it has them; connections opened later use them."""
-    if _known(connection) == STATISTICS:
+    if STATISTICS.items() <= _known(connection).items():
         return
     with transaction(connection):
         connection.execute("ANALYZE sqlite_schema")  # Makes the table where there is none.
-        connection.execute("DELETE FROM sqlite_stat1")
-        connection.executemany(
-            "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)",
-            [(*place, figures) for place, figures in STATISTICS.items()],
-        )
+        _tell(connection, STATISTICS)
+
+
+def settle_view(connection: sqlite3.Connection, table: Table, indexes: Sequence[Index]) -> None:
+    """Give the planner figures for the table of a view and these indexes; within a transaction.
+
+    Each column of an index leaves one row of ten, the key leaves one: so what has more columns
+    that are asked for is what is used, and never the key where an index fits better. To be
+    called after the table or an index was made: that makes all connections read them.
+    """
+    keys = len(table.primary_key.columns)
+    figures = {(table.name, table.name): [*_falling(keys - 1), 1]}
+    figures |= {(table.name, str(one.name)): _falling(len(one.expressions)) for one in indexes}
+    told = {at: " ".join(map(str, [ROWS, *each])) for at, each in figures.items()}
+    _tell(connection, told)
+    connection.execute("ANALYZE sqlite_schema")
+
+
+def _falling(columns: int) -> list[int]:
+    return [max(ROWS // 100 // 10**place, 1) for place in range(columns)]
+
+
+def _tell(connection: sqlite3.Connection, figures: Mapping[tuple[str, str], str]) -> None:
+    connection.executemany("DELETE FROM sqlite_stat1 WHERE tbl = ? AND idx IS ?", [*figures.keys()])
+    connection.executemany(
+        "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)",
+        [(*place, each) for place, each in figures.items()],
+    )
 
 
 def _known(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:

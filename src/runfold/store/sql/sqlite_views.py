@@ -9,22 +9,22 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
 from operator import methodcaller
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Table, and_, bindparam, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
+from sqlalchemy import Select, bindparam, insert, select
 
 from runfold.ports_views import View, ViewPart, ViewQuery, ViewSum, ViewTable, ViewWrite
 from runfold.store.sql import view_queries, view_registry
-from runfold.store.sql.compiled import ddl_for_sqlite, for_sqlite
+from runfold.store.sql.compiled import for_sqlite
 from runfold.store.sql.schema import LOGS, VIEWS
 from runfold.store.sql.sqlite_lane import transaction
-from runfold.store.sql.sqlite_values import clock, micros, moment, param, prepared
-from runfold.store.sql.view_tables import indexes, table_for
-from runfold.store.view_rows import digest, key_places
+from runfold.store.sql.sqlite_plans import settle_view
+from runfold.store.sql.sqlite_values import clock, param, prepared
+from runfold.store.sql.sqlite_view_statements import Statements, statements
+from runfold.store.sql.view_counts import sums
+from runfold.store.sql.view_tables import indexes
+from runfold.store.view_rows import SUM_BELOW, digest, merged, of_counts
 
 T = TypeVar("T")
 Values = tuple[Any, ...]
@@ -84,7 +84,7 @@ class SqliteViews:
 
     async def create(self, table: ViewTable, *, state: str, parts: int = 1) -> bool:
         """Make an empty table at position 0; False when this build is there already."""
-        log, made = self._log_id(), _statements(self._log_id(), table)
+        log, made = self._log_id(), statements(self._log_id(), table)
 
         def work(connection: sqlite3.Connection) -> bool:
             with transaction(connection):
@@ -93,10 +93,11 @@ class SqliteViews:
                     return False
                 identity, generation = connection.execute(_IDENTITY, (log,)).fetchone()
                 # A table that the registry does not know is left over from one that was dropped.
-                connection.execute(made.drop)
-                connection.execute(made.create)
+                for text in (*made.drop, *made.create):
+                    connection.execute(text)
                 for text in made.indexes if state == "live" else ():
                     connection.execute(text)
+                settle_view(connection, made.table, indexes(made.table))
                 for part in range(parts):
                     row = (0, clock(), log, *table[1:3], part, parts, generation, table.name,
                            state, table.shape, identity)  # fmt: skip
@@ -107,17 +108,25 @@ class SqliteViews:
 
     async def index(self, table: ViewTable) -> None:
         """Make the indexes that are not there yet."""
-        for text in _statements(self._log_id(), table).indexes:
+        made = statements(self._log_id(), table)
+        for text in made.indexes:
             await self._held().write_long(methodcaller("execute", text))
+
+        def settle(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                settle_view(connection, made.table, indexes(made.table))
+
+        await self._held().write(settle)
 
     async def drop(self, table: ViewTable) -> None:
         """Remove a build."""
-        log, made = self._log_id(), _statements(self._log_id(), table)
+        log, made = self._log_id(), statements(self._log_id(), table)
 
         def work(connection: sqlite3.Connection) -> None:
             with transaction(connection):
                 connection.execute(_REMOVE.text, _at(_REMOVE, log, table))
-                connection.execute(made.drop)
+                for text in made.drop:
+                    connection.execute(text)
 
         await self._held().write_long(work)
 
@@ -180,7 +189,7 @@ class SqliteViews:
 
     async def get(self, table: ViewTable, keys: Sequence[Values]) -> dict[Values, Values]:
         """Return the rows of these keys that exist."""
-        made = _statements(self._log_id(), table)
+        made = statements(self._log_id(), table)
 
         def work(connection: sqlite3.Connection) -> dict[Values, Values]:
             found = {}
@@ -194,25 +203,36 @@ class SqliteViews:
 
     async def query(self, table: ViewTable, query: ViewQuery) -> list[Values]:
         """Return the rows of the query, in its order."""
-        made = _statements(self._log_id(), table)
-        wanted = for_sqlite(view_queries.rows_of(made.table, query, made.freeze_one))
-        values = wanted.values()
-        rows = await self._held().read(lambda c: c.execute(wanted.text, values).fetchall())
+        made = statements(self._log_id(), table)
+        wanted = view_queries.rows_of(made.table, query, made.freeze_one)
+        rows = await self._held().read(lambda c: _all(c, made, wanted, query))
+        if query.either:
+            rows = merged(table, query, rows)
         return [made.thaw(row) for row in rows]
 
     async def count(self, table: ViewTable, query: ViewQuery) -> int:
         """Return how many rows are equal and in range."""
-        made = _statements(self._log_id(), table)
-        wanted = for_sqlite(view_queries.count_of(made.table, query, made.freeze_one))
-        values = wanted.values()
-        return int(await self._held().read(lambda c: c.execute(wanted.text, values).fetchone()[0]))
+        counted = table.counts_for(query)
+        if counted is not None:
+            return sum((await self.counts(table, counted)).values())
+        made = statements(self._log_id(), table)
+        wanted = view_queries.count_of(made.table, query, made.freeze_one)
+        rows = await self._held().read(lambda c: _all(c, made, wanted, query))
+        return sum([int(row[0]) for row in rows])
+
+    async def counts(
+        self, table: ViewTable, equal: Sequence[tuple[str, str]] = ()
+    ) -> dict[tuple[str, ...], int]:
+        """Return how many rows have which counted values."""
+        made = statements(self._log_id(), table)
+        return await self._held().read(lambda c: _counts(c, made, table, equal))
 
     async def checksum(self, table: ViewTable) -> ViewSum:
         """Return the sum of all rows and the position that they are at."""
         return await asyncio.to_thread(self._checksum, table)
 
     def _checksum(self, table: ViewTable) -> ViewSum:
-        log, made, connection = self._log_id(), _statements(self._log_id(), table), None
+        log, made, connection = self._log_id(), statements(self._log_id(), table), None
         try:
             connection = self._held().connect()
             connection.execute("BEGIN")  # One moment for place and rows.
@@ -220,7 +240,9 @@ class SqliteViews:
             places = [row[4] for row in standing if row[:2] == table[1:3]]
             counts: list[int] = []
             total = digest(_thawed(made, connection.execute(made.all), counts))
-            return ViewSum(min(places, default=0), len(counts), total)
+            if table.counts:
+                total += digest(of_counts(_counts(connection, made, table, ())))
+            return ViewSum(min(places, default=0), len(counts), total % SUM_BELOW)
         finally:
             if connection is not None:
                 connection.close()
@@ -231,89 +253,6 @@ class SqliteViews:
                 return connection.execute(text, values).rowcount
 
         return await self._held().write(work)
-
-
-class _Statements(NamedTuple):
-    """Everything that is said to the table of a build, and how its values are written."""
-
-    table: Table
-    create: str
-    drop: str
-    indexes: tuple[str, ...]
-    put: str
-    remove: str
-    get: str
-    all: str
-    kinds: dict[str, str]
-    key: tuple[str, ...]
-    moments: tuple[int, ...]
-    bools: tuple[int, ...]
-
-    def freeze_one(self, name: str, value: Any) -> Any:
-        """Return ``value`` of a column as the file has it."""
-        if value is None:
-            return None
-        kind = self.kinds[name]
-        return micros(value) if kind == "moment" else int(value) if kind == "bool" else value
-
-    def freeze_key(self, key: Values) -> Values:
-        """Return a key as the file has it."""
-        return tuple(
-            [self.freeze_one(name, value) for name, value in zip(self.key, key, strict=True)]
-        )
-
-    def freeze(self, row: Values) -> Values:
-        """Return a row as the file has it."""
-        if not self.moments:
-            return row  # A bool is an int to SQLite.
-        changed = list(row)
-        for place in self.moments:
-            if changed[place] is not None:
-                changed[place] = micros(changed[place])
-        return tuple(changed)
-
-    def thaw(self, row: Values) -> Values:
-        """Return a row of the file as the view has it."""
-        if not (self.moments or self.bools):
-            return row
-        changed = list(row)
-        for place in self.moments:
-            if changed[place] is not None:
-                changed[place] = moment(changed[place])
-        for place in self.bools:
-            if changed[place] is not None:
-                changed[place] = bool(changed[place])
-        return tuple(changed)
-
-
-@lru_cache(maxsize=256)
-def _statements(log: int, spec: ViewTable) -> _Statements:
-    table = table_for(log, spec, postgres=False)
-    names = [column.name for column in spec.columns]
-    keys = [names[place] for place in key_places(spec)]
-    wanted = upsert(table).values({name: param(name) for name in names})
-    others = {name: wanted.excluded[name] for name in names if name not in keys}
-    put = (
-        wanted.on_conflict_do_update(index_elements=keys, set_=others)
-        if others
-        else wanted.on_conflict_do_nothing()
-    )
-    of_key = and_(*[table.c[name] == param(f"of_{name}") for name in keys])
-    of_names = [f"of_{name}" for name in keys]
-    return _Statements(
-        table,
-        ddl_for_sqlite(CreateTable(table)),
-        ddl_for_sqlite(DropTable(table, if_exists=True)),
-        tuple(ddl_for_sqlite(CreateIndex(one, if_not_exists=True)) for one in indexes(table)),
-        prepared(put, *names),
-        prepared(delete(table).where(of_key), *of_names),
-        prepared(select(*table.c).where(of_key), *of_names),
-        prepared(select(*table.c)),
-        {column.name: column.kind for column in spec.columns},
-        tuple(keys),
-        tuple(n for n, column in enumerate(spec.columns) if column.kind == "moment"),
-        tuple(n for n, column in enumerate(spec.columns) if column.kind == "bool"),
-    )
 
 
 def _named(log: int, at: ViewPart) -> dict[str, Any]:
@@ -351,12 +290,48 @@ def _apply(connection: sqlite3.Connection, log: int, token: int, write: ViewWrit
     )
     if connection.execute(_ADVANCE.text, values).rowcount != 1:
         return False
-    made = _statements(log, write.table)
+    made = statements(log, write.table)
     if write.delete:
         connection.executemany(made.remove, [made.freeze_key(key) for key in write.delete])
     if write.put:
         connection.executemany(made.put, [made.freeze(row) for row in write.put])
+    if write.counts:
+        names, add = write.table.counts, made.counts.add
+        for of, by in write.counts:
+            given = {f"of_{name}": value for name, value in zip(names, of, strict=True)}
+            connection.execute(add.text, add.values(in_rows=by, **given))
     return True
+
+
+def _all(
+    connection: sqlite3.Connection, made: Statements, wanted: Select[Any], query: ViewQuery
+) -> list[Values]:
+    """Return what is ``wanted`` of each alternative of ``query``, as of one moment."""
+    names = [name for name, _ in query.either[0]] if query.either else []
+    of = [made.table.c[name] == bindparam(f"either_{name}") for name in names]
+    asked = for_sqlite(wanted.where(*of))
+    if not of:
+        return connection.execute(asked.text, asked.values()).fetchall()
+    rows: list[Values] = []
+    connection.execute("BEGIN")
+    try:
+        for one in query.either:
+            given = {f"either_{name}": made.freeze_one(name, value) for name, value in one}
+            rows += connection.execute(asked.text, asked.values(**given))
+    finally:
+        connection.execute("COMMIT")
+    return rows
+
+
+def _counts(
+    connection: sqlite3.Connection,
+    made: Statements,
+    table: ViewTable,
+    equal: Sequence[tuple[str, Any]],
+) -> dict[tuple[str, ...], int]:
+    wanted = for_sqlite(sums(made.counts.table, table, equal))
+    rows = connection.execute(wanted.text, wanted.values()).fetchall()
+    return {row[:-1]: row[-1] for row in rows}
 
 
 def _switch(
@@ -377,7 +352,7 @@ def _switch(
     return True
 
 
-def _thawed(made: _Statements, rows: Any, counts: list[int]) -> Iterator[Values]:
+def _thawed(made: Statements, rows: Any, counts: list[int]) -> Iterator[Values]:
     for row in rows:
         counts.append(1)
         yield made.thaw(row)

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, false, func, or_, select, true
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from runfold.ports_views import ViewQuery
 
@@ -28,14 +43,48 @@ def rows_of(table: Table, query: ViewQuery, freeze: Any) -> Select[Any]:
     return wanted.order_by(*[_order(table, one) for one in query.order])
 
 
+def rows_of_either(table: Table, query: ViewQuery, freeze: Any) -> Select[Any]:
+    """Return the rows of ``query``, probing for each alternative, in one statement."""
+    wanted = _alternatives(table, query)
+    probe = rows_of(table, query, freeze)
+    names = [name for name, _ in query.either[0]]
+    found = probe.where(*[table.c[name] == wanted.c[name] for name in names])
+    rows = found.correlate(wanted).lateral("found")
+    order = [_order(table, one, rows) for one in query.order]
+    return (
+        select(*rows.c).select_from(wanted.join(rows, true())).order_by(*order).limit(query.limit)
+    )
+
+
+def count_of_either(table: Table, query: ViewQuery, freeze: Any) -> Select[Any]:
+    """Return how many rows ``query`` finds, counting for each alternative."""
+    wanted = _alternatives(table, query)
+    names = [name for name, _ in query.either[0]]
+    found = count_of(table, query, freeze).where(
+        *[table.c[name] == wanted.c[name] for name in names]
+    )
+    each = found.with_only_columns(func.count().label("rows")).correlate(wanted).lateral("each")
+    return select(cast(func.sum(each.c.rows), BigInteger())).select_from(wanted.join(each, true()))
+
+
+def _alternatives(table: Table, query: ViewQuery) -> TableValuedAlias:
+    names = [name for name, _ in query.either[0]]
+    columns = zip(*[[value for _, value in one] for one in query.either], strict=True)
+    arrays = [
+        bindparam(f"either_{name}", list(values), type_=ARRAY(table.c[name].type))
+        for name, values in zip(names, columns, strict=True)
+    ]
+    return func.unnest(*arrays).table_valued(*names).render_derived("wanted")
+
+
 def count_of(table: Table, query: ViewQuery, freeze: Any) -> Select[Any]:
     """Return how many rows ``query`` finds."""
     return select(func.count()).select_from(table).where(*_found(table, query, freeze))
 
 
-def _order(table: Table, name: str) -> Any:
-    at = table.c[name.removeprefix("-")]
-    if not at.nullable:
+def _order(table: Table, name: str, rows: Any = None) -> Any:
+    at = (table if rows is None else rows).c[name.removeprefix("-")]
+    if not table.c[at.name].nullable:
         return at.desc() if name.startswith("-") else at.asc()
     return at.desc().nulls_last() if name.startswith("-") else at.asc().nulls_first()
 
