@@ -14,6 +14,7 @@ from runfold.client.engine import Engine
 from runfold.client.flows import Flows
 from runfold.client.importing import Importing
 from runfold.client.log import Log
+from runfold.client.logs import Logs
 from runfold.client.projections import Projections
 from runfold.client.queues import Queues
 from runfold.client.runs import Runs
@@ -98,6 +99,8 @@ class Runfold(Starting, Importing, Watching):
         """What was served here."""
         self.runs = Runs(self._session, self.projections)
         """Listings of runs."""
+        self.logs = Logs(self._session, self.projections)
+        """What handlers logged."""
         self.sync = SyncRunfold(self)
         """The same, with blocking calls."""
 

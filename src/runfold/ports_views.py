@@ -80,6 +80,8 @@ class View(NamedTuple):
     """Why it stopped: JSON with ``position``, ``type`` and ``error``."""
     is_foreign: bool = False
     """It was made for another log, or of events that this one lacks: drop it, and build anew."""
+    idle: float = 0.0
+    """Seconds since its position was last written, by the store's clock."""
 
 
 class ViewWrite(NamedTuple):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from runfold.errors import InvalidInput, RunfoldError
 from runfold.sync_spaces import (
     SyncFlows,
+    SyncLogs,
     SyncProjections,
     SyncQueues,
     SyncRuns,
@@ -48,6 +49,7 @@ class SyncRunfold:
         self._beginning = threading.Lock()
         self.runs = SyncRuns(self.call, app.runs)
         self.flows = SyncFlows(self.call, app.flows)
+        self.logs = SyncLogs(self.call, app.logs)
         self.queues = SyncQueues(self.call, app.queues)
         self.workers = SyncWorkers(self.call, app.workers)
         self.projections = SyncProjections(self.call, app.projections)

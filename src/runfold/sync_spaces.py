@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from runfold.client.flow_graph import FlowGraph
     from runfold.client.flows import FlowInfo, Flows, FlowStats
+    from runfold.client.logs import LogPage, Logs
     from runfold.client.projections import Projections, ProjectionStatus
     from runfold.client.queues import QueueInfo, Queues
     from runfold.client.replaying import ReplayReport
@@ -65,6 +66,17 @@ class SyncFlows:
     def stats(self, flow: Any, **options: Any) -> FlowStats:
         """As ``Runfold.flows.stats``."""
         return self._call(self._flows.stats(flow, **options))
+
+
+class SyncLogs:
+    """``rf.sync.logs``."""
+
+    def __init__(self, call: Call, logs: Logs) -> None:
+        self._call, self._logs = call, logs
+
+    def list(self, of: Any = None, **filters: Any) -> LogPage:
+        """As ``Runfold.logs.list``."""
+        return self._call(self._logs.list(of, **filters))
 
 
 class SyncQueues:
@@ -134,6 +146,10 @@ class SyncProjections:
     def rebuild(self, name: Any, **options: Any) -> None:
         """As ``Runfold.projections.rebuild``."""
         self._call(self._projections.rebuild(name, **options))
+
+    def rollback(self, name: Any, **options: Any) -> None:
+        """As ``Runfold.projections.rollback``."""
+        self._call(self._projections.rollback(name, **options))
 
     def verify(self, name: Any, **options: Any) -> Verified:
         """As ``Runfold.projections.verify``."""

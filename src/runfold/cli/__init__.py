@@ -14,6 +14,7 @@ from runfold.cli.demo import demo
 from runfold.cli.flows import flows
 from runfold.cli.jobs import jobs
 from runfold.cli.log import log
+from runfold.cli.logs import logs
 from runfold.cli.migrate import migrate
 from runfold.cli.program import Program
 from runfold.cli.projections import projections
@@ -34,7 +35,7 @@ def main() -> None:
 
 for _command in (
     demo, start, runs, jobs, flows, queues, worker, dispatcher, migrate, rebuild, replay, log,
-    projections,
+    logs, projections,
 ):  # fmt: skip
     main.add_command(_command)
 for _command in COMMANDS:

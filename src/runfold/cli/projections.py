@@ -62,6 +62,19 @@ def rebuild(database: Database, as_json: bool, name: str, app: Runfold | None) -
 @app_option
 @database_options
 @json_option
+def rollback(database: Database, as_json: bool, name: str, app: Runfold | None) -> None:
+    """Put the rows of projection NAME back that were live before the last rebuild."""
+    _ask(database, app, lambda rf: rf.projections.rollback(name, progress=_told(as_json)))
+    if as_json:
+        return say_json({"name": name, "rolled_back": True})
+    return click.echo(f"{name} is as it was built before, and up to date; the other is kept")
+
+
+@projections.command()
+@click.argument("name")
+@app_option
+@database_options
+@json_option
 def verify(database: Database, as_json: bool, name: str, app: Runfold | None) -> None:
     """Fold projection NAME anew and compare it with the live view; exit with 1 if they differ."""
     found = _ask(database, app, lambda rf: rf.projections.verify(name, progress=_told(as_json)))

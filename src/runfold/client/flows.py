@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,13 @@ from runfold.client.session import Session
 from runfold.errors import UnknownTarget
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowDefined
-from runfold.ports_views import ViewQuery
-from runfold.projections.views import FLOW_RATES
+from runfold.ports_views import ViewQuery, Views, ViewTable
+from runfold.projections.views import DEFINITIONS, FLOW_RATES
+from runfold.projections.views.definitions import DefinitionRow
 from runfold.projections.views.rates import TOTAL, FlowRate, percentile
-from runfold.wire import LogEvent
 
+ROWS = 500
+"""How many definitions are read at once."""
 WEEK = 7 * 24 * 60
 """Minutes that ``stats`` looks back at most."""
 
@@ -74,26 +76,40 @@ class Flows:
 
     def __init__(self, session: Session, projections: Projections) -> None:
         self._session, self._projections = session, projections
-        self._found: dict[str, FlowInfo] = {}
-        self._upto = 0
+        self._known: dict[str, FlowInfo] = {}
+        """By hash: a definition says the same for ever."""
 
     async def list(self) -> list[FlowInfo]:
         """Return what was ever served, by name, each as it was served last.
 
-        The first call reads the log for it, later ones what has come since.
+        Out of a view; where nobody keeps it, out of the log, which is read whole for it.
         """
-        engine = self._session.engine
-        head = await engine.node.store.head()
-        if head < self._upto:  # The log is not what it was.
-            self._found, self._upto = {}, 0
-        wanted = Filter(frozenset({FlowDefined.TOPIC}))
-        found = engine.following.log(wanted, after=self._upto, follow=False)
-        async with aclosing(found):
-            async for event in found:
+        table = await self._projections.caught_up(DEFINITIONS)
+        if table is None:
+            return [*await self._logged()]
+        last: dict[str, DefinitionRow] = {}
+        async for row in _rows(self._projections.store, table):
+            last[row.flow] = row  # Those of a flow in the order in which they were served.
+        return [await self._info(last[name]) for name in sorted(last)]
+
+    async def _logged(self) -> Sequence[FlowInfo]:
+        wanted, found = Filter(frozenset({FlowDefined.TOPIC})), dict[str, FlowInfo]()
+        events = self._session.engine.following.log(wanted, after=0, follow=False)
+        async with aclosing(events):
+            async for event in events:
                 if event is not None:
-                    self._found[event.data["name"]] = _info(event)
-        self._upto = head
-        return [self._found[name] for name in sorted(self._found)]
+                    definition = FlowDefinition.model_validate(event.data["definition"])
+                    info = _info(definition, event.data["hash"], event.ts)
+                    found[info.name] = info
+        return [found[name] for name in sorted(found)]
+
+    async def _info(self, row: DefinitionRow) -> FlowInfo:
+        known = self._known.get(row.hash)
+        if known is None:
+            definition = await self._session.node.definitions.get(row.flow, row.hash)
+            assert definition is not None
+            known = self._known[row.hash] = _info(definition, row.hash, row.defined_at)
+        return replace(known, defined_at=row.defined_at)
 
     async def graph(self, flow: Any) -> FlowGraph:
         """Return the graph of a flow or job as it was served last; raises ``UnknownTarget``."""
@@ -108,13 +124,15 @@ class Flows:
     async def stats(self, flow: Any, *, minutes: int = 60) -> FlowStats:
         """Return what its runs did, ever and in the last ``minutes`` (1 to 10,080: a week).
 
-        It comes from a view: as old as that is, within a second. Costs the same whatever the
-        number of runs. Raises ``ViewNotReady`` where no process keeps views.
+        It comes from a view, which is waited for until it has what was recorded at the call, for
+        a second at most. Costs the same whatever the number of runs. Raises ``ViewNotReady``
+        where no process keeps views.
         """
         name = self._session.catalog.name_of(flow)
         if type(minutes) is not int or not 1 <= minutes <= WEEK:
             raise refused("minutes", f"minutes is {minutes!r}, expected 1 to {WEEK}")
-        table = await self._projections.table(FLOW_RATES)
+        table = await self._projections.caught_up(FLOW_RATES)
+        table = table or await self._projections.table(FLOW_RATES)
         now = await self._session.engine.now()
         since = now.replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
         store, thaw = self._projections.store, FLOW_RATES.rows.thaw
@@ -138,11 +156,21 @@ def _counts(rates: Sequence[FlowRate]) -> FlowCounts:
     )
 
 
-def _info(event: LogEvent) -> FlowInfo:
-    definition = FlowDefinition.model_validate(event.data["definition"])
+async def _rows(store: Views, table: ViewTable) -> AsyncIterator[DefinitionRow]:
+    """Yield all definitions, by flow and position."""
+    page = ViewQuery(order=("flow", "position", "hash"), limit=ROWS)
+    rows = await store.query(table, page)
+    while rows:
+        for row in map(DEFINITIONS.rows.thaw, rows):
+            yield row
+        after = (row.flow, row.position, row.hash)
+        rows = await store.query(table, page._replace(after=after)) if len(rows) == ROWS else []
+
+
+def _info(definition: FlowDefinition, hash: str, defined_at: datetime) -> FlowInfo:
     entry = definition.entry
     is_job = definition.name == f"{entry.queue}/{entry.name}"
     return FlowInfo(
-        definition.name, "job" if is_job else "flow", event.data["hash"], entry.name,
-        len(definition.steps), sorted({step.queue for step in definition.steps}), event.ts,
+        definition.name, "job" if is_job else "flow", hash, entry.name,
+        len(definition.steps), sorted({step.queue for step in definition.steps}), defined_at,
     )  # fmt: skip

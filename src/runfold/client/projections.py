@@ -15,10 +15,13 @@ from runfold.ports_views import View, Views, ViewTable
 from runfold.projections.metric import Metric
 from runfold.projections.projection import Projection
 from runfold.runtime.keeper import table_of
+from runfold.runtime.ownership import KEPT_FOR
 from runfold.runtime.view_build import Report, Verified, ViewBuild
 from runfold.settings import seconds
 
 Row = TypeVar("Row")
+PATIENCE = 1.0
+"""Seconds that a listing waits for a view before it asks the log."""
 WAIT_MIN, WAIT_MAX = 0.002, 0.05
 """Seconds between two looks at how far a view is that another process keeps."""
 
@@ -38,6 +41,8 @@ class ProjectionStatus:
     """How many events of the log come after it."""
     error: dict[str, Any] | None
     """Why it stopped: ``position``, ``type`` and ``error``."""
+    kept_for: float | None = None
+    """Of an ``old`` one: how many seconds it can still be put back, if no other takes over."""
 
 
 class Projections:
@@ -102,6 +107,19 @@ class Projections:
         """
         await self._build(name, progress).rebuild()
 
+    async def rollback(self, name: Any, *, progress: Report | None = None) -> None:
+        """Put the rows that were live before the last rebuild or version back in their place.
+
+        They are kept for 7 days, until another build takes over; ``status`` lists them as
+        ``old``. They are brought up to date first; what was live is kept in turn, so this can be
+        undone by calling it again. After a new version it is for the code of the version before:
+        processes with the newer one keep nothing from then on, until it is rebuilt or raised.
+        Raises ``ViewNotReady`` when nothing of this version is kept.
+        """
+        await self._build(name, progress).rollback()
+        if self._session.node.projector is not None:
+            self._session.node.projector.look_again()
+
     async def verify(self, name: Any, *, progress: Report | None = None) -> Verified:
         """Return whether the live rows are what folding the log anew gives, at one position."""
         return await self._build(name, progress).verify()
@@ -112,6 +130,28 @@ class Projections:
             node.store, node.store.views, node.codec, node.clock, self._find(name),
             token=node.ids.token(), lease=seconds(node.settings.lease), report=progress,
         )  # fmt: skip
+
+    async def caught_up(self, projection: Projection[Any]) -> ViewTable | None:
+        """Return the table of a view once it has all that was recorded at the call.
+
+        None where nobody keeps it, it has stopped, or it stays behind for ``PATIENCE``: who asks
+        can read the log instead.
+        """
+        head = await self._session.node.store.head()
+        live = [
+            view
+            for view in await self.store.parts()
+            if view.at.name == projection.name and view.state == "live" and not view.is_foreign
+        ]
+        kept = all(view.token is not None or view.position >= head for view in live)
+        if not live or not kept or any(view.error is not None for view in live):
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.wait(projection, head)
+            return await self.table(projection)
+        except (TimeoutError, ViewNotReady):
+            return None
 
     async def table(self, projection: Projection[Any]) -> ViewTable:
         """Return the table that is read for a projection; raise ``ViewNotReady`` without one."""
@@ -178,4 +218,5 @@ def _status(view: View, head: int) -> ProjectionStatus:
         view.position,
         max(0, head - view.position),
         None if view.error is None else json.loads(view.error),
+        max(0.0, KEPT_FOR - view.idle) if view.state == "old" else None,
     )

@@ -108,7 +108,7 @@ def run_query(
     until: Any = None,
 ) -> RunQuery:
     """Return the query; raises ``InvalidInput`` naming what cannot be asked."""
-    since, until = _moment("since", since), _moment("until", until)
+    since, until = checked_moment("since", since), checked_moment("until", until)
     if since is not None and until is not None and since > until:
         raise refused("until", f"until is {until!r}, which is before since ({since!r})")
     return RunQuery(
@@ -157,7 +157,8 @@ def _of_name(name: Any) -> Wanted:
     )
 
 
-def _moment(field: str, value: Any) -> datetime | None:
+def checked_moment(field: str, value: Any) -> datetime | None:
+    """Return ``value`` if it is None or a moment with a time zone; raises ``InvalidInput``."""
     if value is None or (isinstance(value, datetime) and value.utcoffset() is not None):
         return value
     raise refused(field, f"{field} is {value!r}, expected a datetime with a time zone")

@@ -6,15 +6,14 @@ one that folds. Where nobody keeps the view, or it has stopped, the log itself i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from functools import partial
 
 from runfold.client.finder import Finder
+from runfold.client.places import HIGHEST, Place, between
 from runfold.client.projections import Projections
 from runfold.client.run_query import STATUSES, RunQuery
 from runfold.client.session import Session
-from runfold.errors import ViewNotReady
 from runfold.flow.definition import FlowDefinition, RetryPolicy
 from runfold.flow.events import FlowCompleted, FlowFailed, FlowStart
 from runfold.flow.start import amended
@@ -27,14 +26,8 @@ from runfold.projections.views.runs import RunRow, tags_of
 from runfold.runtime.tail import decode
 from runfold.wire import RunState, deadline_of, error_state
 
-PATIENCE = 1.0
-"""Seconds that a listing waits for the view before it asks the log."""
-REACH = 16
-"""How far a look is from the one before, in streams; each next one is so many times further."""
 ROWS = 200
 """How many rows are read at once."""
-
-_HIGHEST = 2**63 - 1
 
 
 class RunRows:
@@ -56,7 +49,7 @@ class RunRows:
                 yield found
             return
         low, high = await self._bounds(table, query)
-        high = min(high, before or _HIGHEST)
+        high = min(high, before or HIGHEST)
         is_more = True
         while is_more:
             rows = await self._rows(table, query, low, high, limit)
@@ -95,61 +88,19 @@ class RunRows:
 
     async def _table(self) -> ViewTable | None:
         """Return the table, once it has everything recorded so far; None where nobody keeps it."""
-        node = self._session.node
-        head = await node.store.head()
-        live = [
-            view
-            for view in await self._projections.store.parts()
-            if view.at.name == RUNS.name and view.state == "live" and not view.is_foreign
-        ]
-        kept = all(view.token is not None or view.position >= head for view in live)
-        if not live or not kept or any(view.error is not None for view in live):
-            return None
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._projections.wait(RUNS, head)
-            return await self._projections.table(RUNS)
-        except (TimeoutError, ViewNotReady):
-            return None
+        return await self._projections.caught_up(RUNS)
 
     async def _bounds(self, table: ViewTable, query: RunQuery) -> tuple[int, int]:
         """Return the streams (from, below) between which runs were created in time."""
-        low = 0 if query.since is None else await self._first(table, query.since)
-        high = _HIGHEST if query.until is None else await self._first(table, query.until)
-        return low, high
 
-    async def _first(self, table: ViewTable, moment: datetime) -> int:
-        """Return a stream from which on, and not below, runs were created at ``moment`` or later.
+        async def look(stream: int, order: str) -> Place | None:
+            asked = ViewQuery((("tag", ""),), (("stream", ">=", stream),), (order,), limit=1)
+            found = await self._projections.store.query(table, asked)
+            rows = [RUNS.rows.thaw(values) for values in found]
+            return Place(rows[0].stream, rows[0].created_at) if rows else None
 
-        Runs are created in the order of their streams, so a few looks find it: first where it
-        would be had they come evenly, then further and further from there, then by halves.
-        """
-        newest = await self._at_or_above(table, 0, "-stream")
-        if newest is None or newest.created_at < moment:
-            return _HIGHEST
-        oldest = await self._at_or_above(table, 0, "stream")
-        if oldest is None or oldest.created_at >= moment:
-            return 0
-        low, high, reach = oldest.stream, newest.stream, REACH
-        share = (moment - oldest.created_at) / (newest.created_at - oldest.created_at)
-        middle = low + int((high - low) * share)
-        while low + 1 < high:
-            middle = min(max(middle, low + 1), high - 1)
-            found = await self._at_or_above(table, middle, "stream")
-            is_late = found is None or found.created_at >= moment
-            if found is None or is_late:
-                high = middle
-            else:
-                low = found.stream
-            middle, reach = (high - reach if is_late else low + reach), reach * REACH
-            if not low < middle < high:
-                middle = (low + high) // 2
-        return high
-
-    async def _at_or_above(self, table: ViewTable, stream: int, order: str) -> RunRow | None:
-        asked = ViewQuery((("tag", ""),), (("stream", ">=", stream),), (order,), limit=1)
-        found = await self._projections.store.query(table, asked)
-        return RUNS.rows.thaw(found[0]) if found else None
+        return await between(partial(look, order="stream"), partial(look, order="-stream"),
+                             query.since, query.until)  # fmt: skip
 
     async def _rows(
         self, table: ViewTable, query: RunQuery, low: int, high: int, limit: int

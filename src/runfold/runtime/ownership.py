@@ -13,7 +13,7 @@ from typing import Any
 
 from runfold.errors import InvalidDefinition
 from runfold.ports import Clock, EventLog
-from runfold.ports_views import View, ViewPart, Views
+from runfold.ports_views import View, ViewPart, Views, ViewTable
 from runfold.projections.projection import Projection
 from runfold.runtime.keeper import table_of
 
@@ -21,6 +21,8 @@ LOOK_EVERY = 5.0
 """The longest pause, in seconds, between two looks at who keeps what."""
 BUILDS_KEPT = 1
 """How many builds that were live are kept, to be put back."""
+KEPT_FOR = 7 * 86_400.0
+"""How many seconds a build that was live is kept at most, since its position last moved."""
 
 _log = logging.getLogger("runfold.projector")
 
@@ -28,15 +30,20 @@ Kept = dict[ViewPart, tuple[Projection[Any], View]]
 
 
 async def tidy(views: Views, projection: Projection[Any]) -> None:
-    """Drop the builds of ``projection`` that were live before the last one."""
+    """Drop the builds of ``projection`` that were live before the last one, or long ago."""
     old = [
         view
         for view in await views.parts()
         if view.at.name == projection.name and view.state == "old"
     ]
-    for view in sorted(old, key=lambda one: one.position)[:-BUILDS_KEPT]:
-        table = table_of(projection, view.at.build)._replace(version=view.at.version)
-        await views.drop(table)
+    for number, view in enumerate(sorted(old, key=lambda one: one.idle)):
+        if number >= BUILDS_KEPT or view.idle > KEPT_FOR:
+            await views.drop(former(projection, view))
+
+
+def former(projection: Projection[Any], view: View) -> ViewTable:
+    """Return the table of a build of any version of ``projection``."""
+    return table_of(projection, view.at.build)._replace(version=view.at.version)
 
 
 class Ownership:
@@ -75,6 +82,8 @@ class Ownership:
         wanted: list[ViewPart] = []
         for projection in self._projections.values():
             wanted += await self._wanted(projection, parts)
+            if any(_is_over(view) for view in parts if view.at.name == projection.name):
+                await tidy(self._views, projection)
         held = await self._views.own(self.token, wanted, self._lease, now=self._clock.now())
         return {
             view.at: (self._projections[view.at.name], view) for view in held if view.at in wanted
@@ -111,6 +120,14 @@ class Ownership:
                 table = table_of(projection, view.at.build)
                 await self._views.drop(table)
                 await self._views.create(table, state=view.state)
+        if (
+            not ours
+            and live
+            and any(
+                view.state == "old" and view.at.version == projection.version for view in of_name
+            )
+        ):
+            return []  # It was live, and an older version was put back in its place.
         if not ours:
             build = 1 + max([one.at.build for one in of_name
                              if one.at.version == projection.version], default=0)  # fmt: skip
@@ -118,3 +135,7 @@ class Ownership:
             await self._views.create(table, state="building" if live else "live")
             return [ViewPart(*table[:3])]
         return [view.at for view in ours]
+
+
+def _is_over(view: View) -> bool:
+    return view.state == "old" and view.idle > KEPT_FOR

@@ -86,7 +86,17 @@ class ViewBuild:
 
         Raises ``ViewNotReady`` when another process is building it, or when a handler fails.
         """
-        table = await self._table()
+        return await self._put_live(await self._table())
+
+    async def rollback(self) -> ViewTable:
+        """Put the build that was live before back, and return its table.
+
+        It is brought up to date beside the live one first. Raises ``ViewNotReady`` when there is
+        none of this version, or when the live one is of an older version.
+        """
+        return await self._put_live(await self._former())
+
+    async def _put_live(self, table: ViewTable) -> ViewTable:
         try:
             keeper = await self._own(table)
             await self._fold(keeper, await self._log.head())
@@ -139,6 +149,23 @@ class ViewBuild:
                     await self._views.resume(self._projection.name)
                 return table_of(self._projection, view.at.build)
         return await self._create(parts)
+
+    async def _former(self) -> ViewTable:
+        """Return the build to be put back: the last that was live, made by this version."""
+        name, version = self._projection.name, self._projection.version
+        of_name = [view for view in await self._views.parts() if view.at.name == name]
+        old = [view for view in of_name if view.state == "old" and not view.is_foreign]
+        for view in sorted(old, key=lambda one: one.idle):
+            if view.at.version == version and view.shape == self._projection.shape:
+                if view.error is not None:
+                    await self._views.resume(name)
+                return table_of(self._projection, view.at.build)
+        kept = ", ".join(f"version {view.at.version} build {view.at.build}" for view in old)
+        raise ViewNotReady(
+            f"no build of version {version} of {name!r} is kept to be put back; kept: "
+            f"{kept or 'none'}. A build of another version is put back by the code of that "
+            "version; rebuild() makes one anew"
+        )
 
     async def _create(self, parts: Sequence[View], *, state: str = "building") -> ViewTable:
         mine = (self._projection.name, self._projection.version)

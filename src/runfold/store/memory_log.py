@@ -41,10 +41,11 @@ class Stream:
 
 @dataclass(slots=True)
 class ViewRow:
-    """One part of a build: who keeps it, until when, and for which log it was made."""
+    """One part of a build: who keeps it, until when, for which log it was made, when it moved."""
 
     view: View
     identity: LogIdentity
+    saved_at: datetime
     until: datetime | None = None
 
 

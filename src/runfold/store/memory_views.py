@@ -36,7 +36,7 @@ class MemoryViews:
             for part in range(parts):
                 at = ViewPart(*table[:3], part)
                 view = View(at, parts, state, 0, table.shape, None, None)
-                self._tables.parts[at] = ViewRow(view, self._log.identity)
+                self._tables.parts[at] = ViewRow(view, self._log.identity, self._now(None))
             return True
 
     async def index(self, table: ViewTable) -> None:
@@ -178,7 +178,8 @@ class MemoryViews:
                 view = view._replace(is_foreign=True)
             if part.until is None or part.until <= now:
                 view = view._replace(token=None)
-            found.append(view)
+            idle = max(0.0, (now - part.saved_at).total_seconds())
+            found.append(view._replace(idle=idle))
         return found
 
     def _apply(self, token: int, write: ViewWrite) -> bool:
@@ -193,7 +194,7 @@ class MemoryViews:
         counts = self._tables.counts[write.table[:3]]
         for of, by in write.counts:
             counts[of] = counts.get(of, 0) + by
-        part.view = part.view._replace(position=write.upto)
+        part.view, part.saved_at = part.view._replace(position=write.upto), self._now(None)
         return True
 
     def _found(self, table: ViewTable, query: ViewQuery) -> list[Values]:

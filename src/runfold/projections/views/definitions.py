@@ -30,6 +30,7 @@ DEFINITIONS: Projection[DefinitionRow] = Projection(
     DefinitionRow,
     key=("flow", "hash"),
     indexes=(("flow", "position"),),
+    in_place=True,
 )
 
 

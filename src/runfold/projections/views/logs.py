@@ -10,6 +10,9 @@ from runfold.projections.logged import Logged
 from runfold.projections.projection import Projection
 from runfold.projections.rows import Rows
 
+LEVELS = ("debug", "error", "info", "warning")
+"""Those that a handler can log at."""
+
 
 @dataclass(slots=True)
 class LogRow:
@@ -31,9 +34,9 @@ LOGS: Projection[LogRow] = Projection(
     LogRow,
     key="position",
     indexes=(
-        ("stream", "position"),
-        ("flow", "position"),
-        ("flow", "step", "position"),
+        ("stream", "level", "position"),
+        ("flow", "level", "position"),
+        ("flow", "step", "level", "position"),
         ("level", "position"),
     ),
     parallel=True,

@@ -268,6 +268,7 @@ class PostgresViews:
                 row[8] if row[9] else None,
                 row[10],
                 row[11],
+                (row[13] - row[12]).total_seconds(),
             )
             for row in map(tuple, rows)
         ]

@@ -278,6 +278,7 @@ def _views(connection: sqlite3.Connection, values: Sequence[Any]) -> list[View]:
             row[8] if row[9] else None,
             row[10],
             bool(row[11]),
+            (row[13] - row[12]) / _SECOND,
         )
         for row in connection.execute(_PARTS.text, values)
     ]

@@ -38,7 +38,7 @@ def _of_part(*names: str) -> ColumnElement[bool]:
 
 
 def parts(now: ColumnElement[Any]) -> Select[Any]:
-    """Return all rows of the registry as the fields of ``ports.View``."""
+    """Return all rows of the registry as the fields of ``ports.View``; last two moments."""
     head = select(func.max(EVENTS.c.position)).where(EVENTS.c.log_id == _LOG).scalar_subquery()
     foreign = or_(
         VIEWS.c.identity != LOGS.c.identity,
@@ -51,6 +51,7 @@ def parts(now: ColumnElement[Any]) -> Select[Any]:
             VIEWS.c.name, VIEWS.c.version, VIEWS.c.build, VIEWS.c.part,
             VIEWS.c.parts, VIEWS.c.state, VIEWS.c.position, VIEWS.c.shape,
             VIEWS.c.token, is_held.label("is_held"), VIEWS.c.error, foreign.label("is_foreign"),
+            VIEWS.c.saved_at, now.label("now"),
         )
         .join_from(VIEWS, LOGS, LOGS.c.log_id == VIEWS.c.log_id)
         .where(VIEWS.c.log_id == _LOG)
