@@ -81,3 +81,16 @@ def test_a_projection_of_nobody_is_refused(past: None, runfold: Call) -> None:
     refused = runfold("projections", "verify", "nobody", "--url", URL)
     assert refused.exit_code == 1
     assert "there is no projection 'nobody' here" in refused.output
+
+
+def test_what_was_live_before_is_put_back(past: None, runfold: Call) -> None:
+    none = runfold("projections", "rollback", "runs", "--url", URL)
+    assert none.exit_code == 1
+    assert "no build of version 1 of 'runs' is kept" in none.stderr
+    runfold("projections", "rebuild", "runs", "--url", URL)
+    back = runfold("projections", "rollback", "runs", "--url", URL)
+    assert back.exit_code == 0
+    assert back.output.startswith("runs is as it was built before")
+    listed = json.loads(runfold("projections", "ls", "--url", URL, "--json").output)
+    builds = [(one["build"], one["state"]) for one in listed if one["name"] == "runs"]
+    assert builds == [(1, "live"), (2, "old")]

@@ -24,6 +24,7 @@ SET_IN_INIT = {
         "settings",
         "namespace",
         "log",
+        "logs",
     },
     "run": {"id"},
     "ctx": set[str](),

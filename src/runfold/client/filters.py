@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -89,6 +90,13 @@ def checked_tags(tags: Any) -> frozenset[str]:
     if not fits or not all(isinstance(tag, str) for tag in tags):
         raise refused("tags", f"tags are {tags!r}, expected a list of strings")
     return frozenset(tags)
+
+
+def checked_moment(field: str, value: Any) -> datetime | None:
+    """Return ``value`` if it is None or a moment with a time zone; raises ``InvalidInput``."""
+    if value is None or (isinstance(value, datetime) and value.utcoffset() is not None):
+        return value
+    raise refused(field, f"{field} is {value!r}, expected a datetime with a time zone")
 
 
 def refused(field: str, message: str) -> InvalidInput:

@@ -12,11 +12,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from runfold.client.filters import checked_name, refused
+from runfold.client.filters import checked_moment, checked_name, refused
 from runfold.client.handle import Handle
 from runfold.client.places import Place, between
 from runfold.client.projections import Projections
-from runfold.client.run_query import checked_cursor, checked_limit, checked_moment
+from runfold.client.run_query import checked_cursor, checked_limit
 from runfold.client.session import Session
 from runfold.errors import RunNotFound
 from runfold.flow.events import Log

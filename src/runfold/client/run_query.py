@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from runfold.client.filters import checked_name, checked_tags, refused
+from runfold.client.filters import checked_moment, checked_name, checked_tags, refused
 from runfold.wire import RunState
 
 LIMIT_MAX = 1000
@@ -155,10 +155,3 @@ def _of_name(name: Any) -> Wanted:
         "status",
         f"status is {name!r}, expected one of {sorted(STATUSES)}, or an alias: {sorted(ALIASES)}",
     )
-
-
-def checked_moment(field: str, value: Any) -> datetime | None:
-    """Return ``value`` if it is None or a moment with a time zone; raises ``InvalidInput``."""
-    if value is None or (isinstance(value, datetime) and value.utcoffset() is not None):
-        return value
-    raise refused(field, f"{field} is {value!r}, expected a datetime with a time zone")
