@@ -21,6 +21,7 @@ from runfold.ports_views import ViewPart, ViewTable, ViewWrite
 from runfold.projections.views import RUNS
 from runfold.projections.views.runs import RunRow
 from runfold.runtime.keeper import table_of
+from runfold.store.view_rows import table_name
 
 SIZES = (1_000, 1_000_000)
 LOOKS = 40
@@ -55,7 +56,7 @@ async def measure(place: Place, scale: float) -> dict[str, float]:
             await views.create(table, state="live")
             await _fill(views, table, number)
             if place.name == "postgresql":  # As autovacuum will, soon after.
-                await query(place.url, "VACUUM ANALYZE runfold.view_runs_v1")
+                await query(place.url, f"VACUUM ANALYZE runfold.{table_name(1, table)}")
             named = "many" if size == SIZES[-1] else "few"
             looks = max(5, int(LOOKS * min(1.0, scale * 10)))
             figures |= await _figures(rows, table, number, named, looks)
@@ -134,6 +135,7 @@ def _rows_of(number: int) -> list[RunRow]:
             priority=5,
             attempt=1,
             version=17,
+            input_version=1,
             created_at=at,
             due_at=None,
             started_at=at,

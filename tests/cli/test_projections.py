@@ -86,7 +86,7 @@ def test_a_projection_of_nobody_is_refused(past: None, runfold: Call) -> None:
 def test_what_was_live_before_is_put_back(past: None, runfold: Call) -> None:
     none = runfold("projections", "rollback", "runs", "--url", URL)
     assert none.exit_code == 1
-    assert "no build of version 1 of 'runs' is kept" in none.stderr
+    assert "no build of version 2 of 'runs' is kept" in none.stderr
     runfold("projections", "rebuild", "runs", "--url", URL)
     back = runfold("projections", "rollback", "runs", "--url", URL)
     assert back.exit_code == 0

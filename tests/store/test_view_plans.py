@@ -23,9 +23,11 @@ from runfold.store.sql.postgres import PostgresStore
 from runfold.store.sql.sqlite import SqliteStore
 from runfold.store.sql.view_counts import counts, sums
 from runfold.store.sql.view_tables import table_for
+from runfold.store.view_rows import table_name
 from runfold.testing.contract_scene import NOON
 
 SPEC = table_of(RUNS, 1)
+NAME = table_name(1, SPEC)
 QUESTIONS: dict[str, tuple[RunQuery, str]] = {
     # what is asked: the index that answers it
     "all": (run_query(None), "pk"),
@@ -67,7 +69,7 @@ async def _fill(store: Any, rows: int) -> None:
 def _row(tag: str, number: int) -> RunRow:
     status = ("completed", "failed", "running")[number % 3]
     return RunRow(
-        tag, number, f"f{number % 7}", status, f"q{number % 5}", "[]", 5, 1, 1, NOON,
+        tag, number, f"f{number % 7}", status, f"q{number % 5}", "[]", 5, 1, 1, 1, NOON,
         None, None, None, None, True,
     )  # fmt: skip
 
@@ -85,7 +87,7 @@ def filled_url(postgres_url: str) -> str:
     """A database with some runs in the view, about which the planner has been told."""
     asyncio.run(_fill(PostgresStore(postgres_url), 3_000))
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("ANALYZE runfold.view_runs_v1")
+        connection.execute(f"ANALYZE runfold.{NAME}")
     return postgres_url
 
 
@@ -93,16 +95,16 @@ def filled_url(postgres_url: str) -> str:
 def test_sqlite_reads_one_range_backwards(sqlite_file: Path, name: str) -> None:
     query, index = QUESTIONS[name]
     plan = plan_on(sqlite_file, _of_sqlite(asked(query)))
-    used = "PRIMARY KEY" if index == "pk" else f"INDEX view_runs_v1_{index} "
+    used = "PRIMARY KEY" if index == "pk" else f"INDEX {NAME}_{index} "
     assert len(plan) == 1, plan
-    assert f"SEARCH view_runs_v1 USING {used}" in plan[0]
+    assert f"SEARCH {NAME} USING {used}" in plan[0]
     assert plan[0].endswith("stream>? AND stream<?)"), plan
 
 
 def test_sqlite_reads_counts_from_their_own_table(sqlite_file: Path) -> None:
     table = counts(1, SPEC, postgres=False).table
     plan = plan_on(sqlite_file, for_sqlite(sums(table, SPEC, [("flow", "f")])))
-    assert plan == ["SEARCH view_runs_v1_counts USING PRIMARY KEY (of_flow=?)"]
+    assert plan == [f"SEARCH {NAME}_counts USING PRIMARY KEY (of_flow=?)"]
 
 
 def test_postgresql_probes_an_index_for_every_question(filled_url: str) -> None:
@@ -115,7 +117,7 @@ def test_postgresql_probes_an_index_for_every_question(filled_url: str) -> None:
             explain: Any = f"EXPLAIN (GENERIC_PLAN) {statement.text}"
             plan = "\n".join(line for (line,) in connection.execute(explain))
             assert "Seq Scan" not in plan, plan
-            assert re.search(rf"Index Scan (Backward )?using view_runs_v1_{index} on", plan), plan
+            assert re.search(rf"Index Scan (Backward )?using {NAME}_{index} on", plan), plan
             # Only what alternatives have found, at most a page of each, may be sorted.
             assert "Sort" not in plan or wanted.either, plan
             assert "Filter" not in plan, plan

@@ -33,6 +33,7 @@ LOGS: Projection[LogRow] = Projection(
     "logs",
     LogRow,
     key="position",
+    version=2,
     indexes=(
         ("stream", "level", "position"),
         ("flow", "level", "position"),
