@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runfold.errors import InvalidSettings as InvalidSettings
     from runfold.errors import KeyConflict as KeyConflict
     from runfold.errors import NameReused as NameReused
+    from runfold.errors import PayloadErased as PayloadErased
     from runfold.errors import PayloadTooLarge as PayloadTooLarge
     from runfold.errors import PermanentError as PermanentError
     from runfold.errors import RateLimited as RateLimited
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from runfold.errors import RunFinished as RunFinished
     from runfold.errors import RunfoldError as RunfoldError
     from runfold.errors import RunNotFound as RunNotFound
+    from runfold.errors import RunUnfinished as RunUnfinished
     from runfold.errors import SchemaOutdated as SchemaOutdated
     from runfold.errors import StoreUnavailable as StoreUnavailable
     from runfold.errors import Unforkable as Unforkable
@@ -71,10 +73,10 @@ _HOMES = {
     "runfold.define.subscriptions": "after all_of any_of collect failed",
     "runfold.define.topic": "Topic",
     "runfold.errors": """
-        InvalidDefinition InvalidInput InvalidSettings KeyConflict NameReused PayloadTooLarge
-        PermanentError RateLimited RetryableError RunCancelled RunFailed RunFinished RunfoldError
-        RunNotFound SchemaOutdated StoreUnavailable Unforkable UnknownTarget ViewNotReady
-        WaitTimeout
+        InvalidDefinition InvalidInput InvalidSettings KeyConflict NameReused PayloadErased
+        PayloadTooLarge PermanentError RateLimited RetryableError RunCancelled RunFailed
+        RunFinished RunfoldError RunNotFound RunUnfinished SchemaOutdated StoreUnavailable
+        Unforkable UnknownTarget ViewNotReady WaitTimeout
     """,
     "runfold.projections": "Logged Metric Projection Rows Sample",
     "runfold.settings": "Settings",

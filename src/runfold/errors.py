@@ -53,6 +53,25 @@ class RunFinished(RunfoldError):
     code, status = "RUN_FINISHED", 409
 
 
+class RunUnfinished(RunfoldError):
+    """The run goes on, and what was asked for takes one that has ended; nothing was recorded."""
+
+    code, status = "RUN_UNFINISHED", 409
+
+
+class PayloadErased(RunfoldError):
+    """What was asked for is made of values that were erased from the run: ``run_id``."""
+
+    code, status = "PAYLOAD_ERASED", 410
+
+    def __init__(self, run_id: str, wanted: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"{wanted} of run {run_id} is gone: what users wrote in it was erased",
+            details={"runId": run_id},
+        )
+
+
 class Unforkable(RunfoldError):
     """No run can begin from there; nothing was recorded, and the message says where one can."""
 

@@ -26,8 +26,15 @@ class Counted(NamedTuple):
     """The position of the last event: as many as there are in both."""
 
 
+class Rest(NamedTuple):
+    """What is left of an event that is erased."""
+
+    version: int
+    state: bytes
+
+
 class Archives(Protocol):
-    """The archive of one log."""
+    """The archive of one log, and what happens to runs in it or on their way there."""
 
     async def archive(self, streams: Sequence[int], *, now: datetime | None = None) -> int:
         """Move those of these runs that have ended, in this order; return how many were moved.
@@ -45,6 +52,15 @@ class Archives(Protocol):
 
     async def archived(self, streams: Sequence[int]) -> set[int]:
         """Return those of these streams that are in the archive."""
+        ...
+
+    async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
+        """Store ``rests`` in place of these events of a run, in the log or in the archive.
+
+        One transaction. Their keys and their blobs go as well, blobs unless another event has
+        the same. ``timer``: the last of a run; the timer of this id goes with it, and what the
+        database still has of older transactions is overwritten, as far as it lets us.
+        """
         ...
 
     async def counted(self) -> Counted:

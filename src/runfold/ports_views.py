@@ -67,7 +67,8 @@ class View(NamedTuple):
 
     at: ViewPart
     parts: int
-    """How many parts the build has; runs are divided by ``stream % parts``."""
+    """How many parts the build has; runs are divided by ``stream % parts``, and what an event of
+    another stream says about a run goes with the run."""
     state: str
     """``live`` is read, ``building`` will be, ``old`` was and can be put back, ``checking`` is
     compared with the live one and dropped."""

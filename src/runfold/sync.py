@@ -280,6 +280,10 @@ class SyncRun(Generic[Out]):
         """As ``Run.export``."""
         return self._sync.call(self._run.export(redact))
 
+    def erase(self) -> None:
+        """As ``Run.erase``."""
+        self._sync.call(self._run.erase())
+
     def restart(self, **options: Any) -> SyncRun[Out]:
         """As ``Run.restart``."""
         return SyncRun(self._sync, self._sync.call(self._run.restart(**options)))

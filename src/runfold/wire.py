@@ -9,6 +9,7 @@ from typing import Any
 from runfold.flow.events import FlowStart, StepStarted
 from runfold.flow.names import job_id, step_id
 from runfold.flow.run import Run
+from runfold.flow.seal import is_erased
 from runfold.kernel.event import Recorded
 from runfold.kernel.ids import text
 from runfold.ports import Name
@@ -33,6 +34,8 @@ class LogEvent:
     attempt: int | None = None
     causation_id: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
+    erased: bool = False
+    """What users wrote in it is gone: values are None, texts ``[erased]`` or empty."""
 
     def json(self) -> dict[str, Any]:
         """Return the event as the wire has it: camelCase, without what is absent."""
@@ -41,6 +44,7 @@ class LogEvent:
             "runId": self.run_id, "flowName": self.flow_name, "version": self.version,
             "stepName": self.step_name, "stepId": self.step_id, "attempt": self.attempt,
             "causationId": self.causation_id, "data": self.data or None,
+            "erased": self.erased or None,
         }  # fmt: skip
         return {key: value for key, value in wire.items() if value is not None}
 
@@ -70,6 +74,7 @@ def log_event(recorded: Recorded, name: Name) -> LogEvent:
         recorded.attempt,
         f"{run_id}@{recorded.cause}" if run_id and recorded.cause else None,
         data,
+        is_erased(recorded.state),
     )  # fmt: skip
 
 
@@ -125,6 +130,8 @@ class RunState:
     deadline: datetime | None
     version: int
     position: int
+    erased: bool = False
+    """What users wrote in it is gone: its values are None, its tags and its key are not there."""
 
 
 def run_state(run: Run, now: datetime | None) -> RunState:
@@ -164,6 +171,7 @@ def run_state(run: Run, now: datetime | None) -> RunState:
         deadline=deadline_of(run.deadline, definition.deadline, due_at),
         version=run.version,
         position=run.position,
+        erased=run.erased,
     )  # fmt: skip
 
 

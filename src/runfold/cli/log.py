@@ -70,8 +70,9 @@ def verify(database: Database, as_json: bool) -> None:
         for finding in found.findings:
             click.echo(f"{finding.position}: {finding.what}")
         click.echo(
-            f"{found.events} events ({found.archived} archived) of {found.streams} streams; "
-            f"{found.ended} runs ended, {found.sealed} with their chain; {found.faults} faults"
+            f"{found.events} events ({found.archived} archived, {found.erased} erased) of "
+            f"{found.streams} streams; {found.ended} runs ended, {found.sealed} with their chain; "
+            f"{found.faults} faults"
         )
     if not found.ok:
         raise Refused(f"the log is not whole: {found.faults} faults")

@@ -141,7 +141,26 @@ def import_(database: Database, as_json: bool, file: Path) -> None:
     _say_id(database.ask(imported), as_json)
 
 
-COMMANDS = (why, diff, restart, retry, fork, export, import_)
+@click.command()
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@database_options
+@json_option
+def erase(database: Database, as_json: bool, run: str, yes: bool) -> None:
+    """Erase what users wrote in RUN, which has ended, for good.
+
+    Its shape stays: steps, times, statuses. Forks, retries and exported files of it are not
+    touched.
+    """
+    if not yes:
+        click.confirm(f"Erase all payloads of {run}? This cannot be undone", abort=True, err=True)
+    database.ask(lambda rf: _asked(rf, run, "erase"))
+    if as_json:
+        return say_json({"id": run, "erased": True})
+    return click.echo(f"{run} is erased")
+
+
+COMMANDS = (why, diff, restart, retry, fork, export, import_, erase)
 
 
 async def _asked(rf: Runfold, run_id: str, question: str, *details: Any) -> Any:

@@ -65,7 +65,7 @@ class KeyedStart:
             return True
         for _ in range(TRIES_MAX):
             run, working = await self._opening(taken.stream)
-            is_same = canonical(run.input) == canonical(input)
+            is_same = not run.erased and canonical(run.input) == canonical(input)
             if is_same and how != "debounce":
                 return True
             if how == "refuse" or not is_replaceable(run):

@@ -10,7 +10,7 @@ from runfold.client.run_past import Examined
 from runfold.client.run_watch import Followed
 from runfold.client.travel import Travelling
 from runfold.define.values import Value
-from runfold.errors import RunCancelled, RunFailed
+from runfold.errors import PayloadErased, RunCancelled, RunFailed
 from runfold.flow.events import (
     FlowCancelled,
     FlowCancelRequested,
@@ -19,6 +19,7 @@ from runfold.flow.events import (
     FlowPaused,
     FlowResumed,
 )
+from runfold.flow.seal import is_erased
 from runfold.flow.work import ACCEPTING, Gate
 from runfold.kernel.event import Recorded
 from runfold.wire import RunState, run_state
@@ -57,12 +58,15 @@ class Run(Followed, Examined, Travelling, Generic[Out_co]):
     async def result(self, *, timeout: float | None = None) -> Out_co:
         """Return its result, as annotated, once it has completed.
 
-        Raises ``RunFailed``, ``RunCancelled``, or ``TimeoutError`` after ``timeout`` seconds;
-        the run goes on then. ``timeout=0`` only looks whether the result is there.
+        Raises ``RunFailed``, ``RunCancelled``, ``PayloadErased``, or ``TimeoutError`` after
+        ``timeout`` seconds; the run goes on then. ``timeout=0`` only looks whether the result is
+        there.
         """
         end = await self._end(timeout)
         event = end.event
         if isinstance(event, FlowCompleted):
+            if is_erased(end.state):
+                raise PayloadErased(self.id, "the result")
             return self._value.load(event.result, "result")  # type: ignore[no-any-return]
         if isinstance(event, FlowFailed):
             raise RunFailed(self.id, event.failed_step, event.error)

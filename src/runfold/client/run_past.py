@@ -1,4 +1,4 @@
-"""Looking at the past of a run: ``run.why``, ``run.diff``, ``run.export``."""
+"""What is done with the past of a run: ``why``, ``diff``, ``export``, ``erase``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from dataclasses import replace
 from runfold.client.capsule import Capsule
 from runfold.client.handle import Handle
 from runfold.client.redaction import Redact, redacted
-from runfold.errors import InvalidInput, RunNotFound
+from runfold.errors import InvalidInput, RunNotFound, RunUnfinished
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.diff import Diff, diff
-from runfold.flow.events import FlowStart
+from runfold.flow.erasure import erasures
+from runfold.flow.events import ENDS, FlowStart
 from runfold.flow.holding import Hold
+from runfold.flow.seal import is_erased
+from runfold.flow.streams import erasure_id
 from runfold.flow.trace import Trace
 from runfold.flow.why import Why, why
-from runfold.kernel.event import Recorded
+from runfold.kernel.event import Draft, Recorded
+from runfold.runtime.erasure import Erasure, timer
 
 
 class Examined(Handle):
@@ -56,7 +60,31 @@ class Examined(Handle):
         definition, history = await self._recorded()
         if redact is not None:
             history = await asyncio.to_thread(redacted, history, definition, redact)
-        return Capsule(self.id, self._flow, definition, tuple(history), redacted=redact is not None)
+        is_redacted = redact is not None or is_erased(history[0].state)
+        return Capsule(self.id, self._flow, definition, tuple(history), redacted=is_redacted)
+
+    async def erase(self) -> None:
+        """Erase what users wrote in it from log and archive, for good; it has ended.
+
+        Inputs, results, payloads, state, logs, progress, records, output, messages of errors,
+        reasons, tags, its key and the keys of limits go; its shape, times and numbers stay, so it
+        folds and its chain is whole. Only this run: forks, retries and capsules of it are not
+        touched. What is interrupted is finished by a timekeeper; again: does nothing. Raises
+        ``RunUnfinished``.
+        """
+        number, node = await self._number(), self._engine.node
+        history = [recorded async for recorded, _ in self._engine.sized(number)]
+        if history[-1].event.TOPIC not in ENDS:
+            raise RunUnfinished(
+                f"run {self.id} goes on; cancel it, wait for its end, then erase it"
+            )
+        drafts = [Draft(event) for event in erasures(self.id, number, history)]
+        id = erasure_id(node.store.identity.log_id, self.id)
+        outcome = await self._engine.submit(drafts, id=id, flow=None, rows=[timer()])
+        erasure = Erasure(node.store, node.store, node.codec)
+        await erasure.erase(number, timer=outcome.stream)
+        if node.hub is not None:
+            node.hub.forget(number)
 
     async def _recorded(self) -> tuple[FlowDefinition, list[Recorded]]:
         """Return the definition that the run follows and all its events."""

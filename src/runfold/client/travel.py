@@ -15,10 +15,11 @@ from typing import Any, Literal, Self
 from runfold.client.handle import Handle
 from runfold.client.options import start_fields
 from runfold.define.values import ANY
-from runfold.errors import InvalidInput, Unforkable
+from runfold.errors import InvalidInput, PayloadErased, Unforkable
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowStart, StepCompleted, StepFailed, StepStarted
 from runfold.flow.fork import descend, fork
+from runfold.flow.seal import is_erased
 from runfold.flow.selection import prefix, remainder
 from runfold.flow.start import told
 from runfold.kernel.event import Recorded
@@ -153,6 +154,8 @@ class Travelling(Handle, ABC):
         async for recorded, length in self._engine.sized(await self._number(), upto=upto):
             if history and isinstance(at, datetime) and recorded.ts > at:
                 break
+            if is_erased(recorded.state):
+                raise PayloadErased(self.id, "the past")
             history.append(recorded)
             size += length
             if len(history) > COPIED_EVENTS_MAX or size > COPIED_BYTES_MAX:

@@ -86,10 +86,17 @@ class Diff:
         return "\n".join(lines)
 
 
+_SHAPE = frozenset({"flow", "activation", "status", "attempts", "error.code"})
+"""What is compared of runs that were erased."""
+
+
 def diff(one: Trace, other: Trace) -> Diff:
     """Return how two runs differ, of whatever flows and definitions."""
     found: list[Difference] = []
+    is_erased = one.run.erased or other.run.erased
     for difference in _differences(one, other):
+        if is_erased and difference.field not in _SHAPE:
+            continue  # What it was is gone on one side: that is no difference of the runs.
         found.append(difference)
         if len(found) == DIFFERENCES_MAX:
             break

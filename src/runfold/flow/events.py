@@ -191,6 +191,29 @@ class QueueResumed(Event):
     key: str | None = None
 
 
+class ErasedError(BaseModel):
+    """An attempt whose error has lost its message."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    step: str
+    number: int
+    attempt: int
+    code: str
+
+
+class FlowErased(Event):
+    """A caller had what users wrote erased from a run that has ended; in a stream of its own."""
+
+    TOPIC: ClassVar[str] = "flow.erased"
+
+    run_id: str
+    stream: int
+    """The number of the run's stream."""
+    errors: tuple[ErasedError, ...] = ()
+    """Its attempts that had an error: up to 1,000; further ones follow in an event of their own."""
+
+
 class StepScheduled(Event):
     """Decision: an activation exists."""
 
@@ -363,7 +386,7 @@ REGISTRY = Registry(
         FlowStart, FlowInputReplaced,
         FlowCompleted, FlowFailed, FlowCancelled, FlowCancelRequested, FlowDraining,
         FlowPaused, FlowResumed, FlowDefined,
-        QueueDefined, QueueLimited, QueuePaused, QueueResumed,
+        QueueDefined, QueueLimited, QueuePaused, QueueResumed, FlowErased,
         StepScheduled, StepStarted, StepCompleted, StepErrored, StepStalled, StepReleased,
         StepRetry, StepFailed, StepCancelled, StepProgress,
         Log, Emit, State, Record, Output, TimerDue,

@@ -14,7 +14,7 @@ from runfold.flow import events, inputs, matching, values
 from runfold.flow.activation import Activation, Answer
 from runfold.flow.events import ErrorInfo
 from runfold.flow.names import emit_name, failure_name, result_name
-from runfold.flow.seal import Chain, digest, entry
+from runfold.flow.seal import Chain, digest, entry, is_erased
 from runfold.flow.state import Completed, Progress, Run
 from runfold.flow.work import Gate
 from runfold.kernel.event import Recorded
@@ -43,7 +43,7 @@ def _link(run: Run, chain: Chain, recorded: Recorded) -> None:
         run.chain = None
         return
     _, _, _, _, event, step, activation, attempt, key, cause, _ = recorded
-    chain.add(entry(event.TOPIC, digest(state), step, activation, attempt, key, cause))
+    chain.add(entry(event.TOPIC, digest(state, key), step, activation, attempt, cause))
 
 
 def _started_run(run: Run, event: events.FlowStart, recorded: Recorded) -> None:
@@ -52,6 +52,7 @@ def _started_run(run: Run, event: events.FlowStart, recorded: Recorded) -> None:
     run.id = event.run_id
     run.stream = recorded.stream
     run.created_at = run.began_at = recorded.ts
+    run.erased = is_erased(recorded.state)
     run.input = event.input
     run.tags = event.tags
     run.key = event.key

@@ -36,6 +36,7 @@ from runfold.flow.events import (
 )
 from runfold.flow.inputs import resolve
 from runfold.flow.run import evolve, new
+from runfold.flow.seal import is_erased
 from runfold.kernel.event import Draft, Event, Recorded
 
 CANDIDATES_MAX = 10_000
@@ -130,6 +131,8 @@ class _Replay:
         return self._fact(recorded)
 
     def _start(self, recorded: Recorded, event: FlowStart) -> Verdict | None:
+        if is_erased(recorded.state):
+            return Unknown(recorded.version, "its payloads were erased")
         today = event.model_copy(update={"definition": self._definition.hash})
         self._fold(recorded, Draft(today))
         return self._fits(recorded, "input", self._definition.entry.name, "", event.input)

@@ -1,9 +1,10 @@
 """The hash chain of a run: one value that changes when anything of its past is changed.
 
-Each event gives an *entry*: its envelope and the SHA-256 of its stored bytes. ``BLOCK`` entries
-make a link: the SHA-256 of the link before and the entries. The *root* is the link after the
-last event so far; a run's end carries that of everything before it. Only hashes of states
-go in, so a state can be erased and its hash be kept.
+Each event gives an *entry*: its envelope and the SHA-256 of its stored bytes and its key.
+``BLOCK`` entries make a link: the SHA-256 of the link before and the entries. The *root* is the
+link after the last event so far; a run's end carries that of everything before it. Only the
+hash of what users wrote goes in, so it can be erased and its hash be kept: an erased event is
+stored as a mark, that hash, and what is left of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from hashlib import sha256
 
 BLOCK = 64
 """How many entries one link takes: a hash for each event beside that of its state costs more."""
+
+_ERASED = b"\x00erased\x00"
+"""With which no encoded event begins: JSON does not, and of a cipher one in 2**64 does."""
+_REST = len(_ERASED) + sha256().digest_size
 
 
 class Chain:
@@ -38,9 +43,27 @@ class Chain:
         return sha256(self._link + b"".join(self._entries)).hexdigest()
 
 
-def digest(state: bytes) -> bytes:
-    """Return the hash of an event as it was first stored."""
-    return sha256(state).digest()
+def digest(state: bytes, key: str | None) -> bytes:
+    """Return the hash of an event as it was first stored, also when it was erased since."""
+    if state.startswith(_ERASED):
+        return state[len(_ERASED) : _REST]
+    digest = sha256(state).digest()
+    return digest if key is None else sha256(b"%b:%b" % (digest, key.encode())).digest()
+
+
+def is_erased(state: bytes | None) -> bool:
+    """Return whether ``state``, as stored, is that of an erased event."""
+    return state is not None and state.startswith(_ERASED)
+
+
+def erased(digest: bytes, rest: bytes) -> bytes:
+    """Return what is stored of an erased event: its hash, and the encoded ``rest`` of it."""
+    return _ERASED + digest + rest
+
+
+def rest_of(state: bytes) -> bytes:
+    """Return the encoded event in ``state``, of an erased one what is left of it."""
+    return state[_REST:] if state.startswith(_ERASED) else state
 
 
 def entry(
@@ -49,13 +72,12 @@ def entry(
     step: str | None,
     activation: int | None,
     attempt: int | None,
-    key: str | None,
     cause: int | None,
 ) -> bytes:
-    """Return what an event with the state hash ``digest`` gives to its chain.
+    """Return what an event with this hash gives to its chain.
 
-    The numbers, the lengths of the texts, the texts, the digest: nothing reads in two ways.
+    The numbers, the lengths of the texts, the texts, the hash: nothing reads in two ways.
     """
-    step, key = step or "", key or ""
-    head = f"{activation},{attempt},{cause},{len(topic)},{len(step)},{len(key)}:{topic}{step}{key}"
+    step = step or ""
+    head = f"{activation},{attempt},{cause},{len(topic)},{len(step)}:{topic}{step}"
     return head.encode() + digest

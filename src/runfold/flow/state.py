@@ -67,11 +67,11 @@ class Run:
     __slots__ = (
         "activations", "announced", "answered", "began_at", "buckets", "cancelling", "chain",
         "closed_version", "collected", "compensations", "counts", "created_at", "data", "deadline",
-        "definition", "delay", "due", "due_at", "error", "failed_step", "fault", "finished_at",
-        "flow", "gate", "grace_over", "graph", "id", "input", "input_version", "key", "leased",
-        "open", "outcome", "parent", "position", "pressure", "priority", "progress", "reason",
-        "result", "results", "retry", "started_at", "steps", "stream", "suspended", "tags",
-        "timeout", "unpaired", "untaken", "updated_at", "version", "waits",
+        "definition", "delay", "due", "due_at", "erased", "error", "failed_step", "fault",
+        "finished_at", "flow", "gate", "grace_over", "graph", "id", "input", "input_version",
+        "key", "leased", "open", "outcome", "parent", "position", "pressure", "priority",
+        "progress", "reason", "result", "results", "retry", "started_at", "steps", "stream",
+        "suspended", "tags", "timeout", "unpaired", "untaken", "updated_at", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, definition: FlowDefinition, graph: Graph) -> None:
@@ -91,6 +91,8 @@ class Run:
         self._start_work()
 
     def _start_values(self) -> None:
+        self.erased = False
+        """What users wrote of it is gone, or is going."""
         self.input: Any = None
         self.input_version = 1
         """The version of the event that has it: the start, or what replaced its input."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runfold.flow.events import (
     FlowDefined,
+    FlowErased,
     FlowStart,
     QueueDefined,
     QueueLimited,
@@ -28,6 +29,11 @@ def queue_id(log_id: int, queue: str) -> bytes:
     return keyed_id(str(log_id), QueueDefined.TOPIC, queue)
 
 
+def erasure_id(log_id: int, run_id: str) -> bytes:
+    """Return the id of the stream that says that a run is erased: one for each run."""
+    return keyed_id(str(log_id), FlowErased.TOPIC, run_id)
+
+
 def name_of(log_id: int, first: Event) -> tuple[bytes, str | None]:
     """Return the id of the stream that begins with ``first``, and the flow of which it is a run.
 
@@ -41,5 +47,7 @@ def name_of(log_id: int, first: Event) -> tuple[bytes, str | None]:
             return definitions_id(log_id, first.name), None
         case QueueDefined() | QueueLimited() | QueuePaused() | QueueResumed():
             return queue_id(log_id, first.queue), None
+        case FlowErased():
+            return erasure_id(log_id, first.run_id), None
         case _:
             raise LookupError("no stream begins with such an event")

@@ -35,8 +35,8 @@ class Ready:
     """A job to put into its queue, or, with ``due_at`` or ``delay``, among the timers first.
 
     ``kind`` is None for a job that is ready now, else the kind of its timer: ``start`` and
-    ``retry`` become jobs when due, ``deadline`` and ``grace`` only a fact, ``archive`` not even
-    that: the run leaves the log. The row's id is the
+    ``retry`` become jobs when due, ``deadline`` and ``grace`` only a fact, ``archive`` and
+    ``erase`` not even that: the run leaves the log, an erasure is finished. The row's id is the
     position of the draft at index ``draft``.
     """
 

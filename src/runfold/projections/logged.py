@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from runfold.flow.events import FlowErased
+from runfold.flow.seal import is_erased
 from runfold.kernel.event import Event, Recorded
 from runfold.kernel.ids import text
 from runfold.ports import Name
@@ -28,6 +30,17 @@ class Logged(Generic[E]):
         self.run_id = run_id
         """The run's id as a UUID is written; None for an event of no run."""
         self._shown: LogEvent | None = None
+
+    @property
+    def stream(self) -> int:
+        """The number of the stream of the run that it is about."""
+        about = self.event
+        return about.stream if isinstance(about, FlowErased) else self.recorded.stream
+
+    @property
+    def erased(self) -> bool:
+        """Whether what users wrote in it is gone: values are None, messages ``[erased]``."""
+        return is_erased(self.recorded.state)
 
     def shown(self) -> LogEvent:
         """Return the event as the wire has it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
 from runfold.errors import StoreUnavailable
-from runfold.flow.events import ENDS
+from runfold.flow.events import ENDS, FlowErased
 from runfold.kernel.event import Recorded
 from runfold.ports import Codec, EventLog
 from runfold.runtime.queues import TOPICS
@@ -70,7 +70,8 @@ class Hub:
     """Reads only the ends of runs; a handle that was made before an end learns of it."""
 
     def __init__(self, log: EventLog, codec: Codec, *, position: int) -> None:
-        self.tail = Tail(log, codec, position=position, topics=ENDS | TOPICS)
+        topics = ENDS | TOPICS | {FlowErased.TOPIC}
+        self.tail = Tail(log, codec, position=position, topics=topics)
         self.on_queues: Callable[[Sequence[Recorded]], None] = lambda _: None
         """Told of events of queues."""
         self._watched: WeakValueDictionary[int, Watched] = WeakValueDictionary()
@@ -112,11 +113,23 @@ class Hub:
         queues = [recorded for recorded in ends if recorded.event.TOPIC in TOPICS]
         if queues:
             self.on_queues(queues)
-            ends = [recorded for recorded in ends if recorded.event.TOPIC in ENDS]
         for recorded in ends:
-            self._recent[recorded.stream] = recorded
-            watched = self._watched.get(recorded.stream)
-            if watched is not None:
-                watched.ended(recorded)
+            if isinstance(recorded.event, FlowErased):
+                self.forget(recorded.event.stream)
+            elif recorded.event.TOPIC in ENDS:
+                self._keep(recorded)
         while len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
+
+    def forget(self, stream: int) -> None:
+        """Drop the end of a run, whose result is erased; it is read again when asked for."""
+        self._recent.pop(stream, None)
+        watched = self._watched.get(stream)
+        if watched is not None:
+            watched.end, watched.looked = None, False
+
+    def _keep(self, recorded: Recorded) -> None:
+        self._recent[recorded.stream] = recorded
+        watched = self._watched.get(recorded.stream)
+        if watched is not None:
+            watched.ended(recorded)

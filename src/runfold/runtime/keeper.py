@@ -124,5 +124,5 @@ class Keeper:
         if page and page[0].recorded.position <= after:
             page = [logged for logged in page if logged.recorded.position > after]
         if parts > 1:
-            page = [logged for logged in page if logged.recorded.stream % parts == part]
+            page = [logged for logged in page if logged.stream % parts == part]
         return [logged for logged in page if logged.topic in topics]

@@ -19,6 +19,7 @@ from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.definitions import Definitions
 from runfold.runtime.dispatcher import Dispatcher
+from runfold.runtime.erasure import Erasure
 from runfold.runtime.facts import Facts
 from runfold.runtime.hub import Hub
 from runfold.runtime.machine import Machine
@@ -173,7 +174,8 @@ class Node:
 
     def _start_timekeeper(self, lease: float) -> None:
         self.timekeeper = Timekeeper(
-            self.store, self.store, self.store, self.store, self.appender, self.clock,
+            self.store, self.store, self.store, self.store,
+            Erasure(self.store, self.store, self.codec), self.appender, self.clock,
             accept=self._accept, lease=lease,
         )  # fmt: skip
         self.service.loop("timekeeper", self.timekeeper.turn, self.timer_bell, self._timer_pause)

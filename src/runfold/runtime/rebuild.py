@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from runfold.errors import LogUnreadable
 from runfold.flow.decide import decide
 from runfold.flow.definition import FlowDefinition
-from runfold.flow.events import ENDS, FlowDefined, FlowStart
+from runfold.flow.events import ENDS, FlowDefined, FlowErased, FlowStart
 from runfold.flow.run import Run, evolve, new
 from runfold.flow.streams import name_of
 from runfold.flow.work import Gate
@@ -26,6 +26,7 @@ from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Codec, Name, Rebuilding, Restored, RestoredRun, Store, Stored
 from runfold.runtime.decisions import rows
 from runfold.runtime.dispatcher import CURSOR
+from runfold.runtime.erasure import is_finished, timer
 from runfold.runtime.rebuild_counts import Counts
 from runfold.runtime.rebuild_limits import WANTED, LimitsSaid
 from runfold.runtime.tail import decode
@@ -87,6 +88,8 @@ class _Rebuild:
         self._now, self._said = now, LimitsSaid(now)
         self._definitions: dict[str, FlowDefinition] = {}
         self._topics: set[str] = set()
+        self._erasures: list[Recorded] = []
+        """First events of the streams that say that a run is erased."""
         self._cursor = 0
         self.done = Rebuilt()
 
@@ -107,6 +110,7 @@ class _Rebuild:
             self.done.events = page[-1].position
             self.done.streams += len(named)
             progress(self.done.events, head)
+        await self._unfinished()
 
     async def limits(self) -> None:
         """Put back limits, what is closed, and the starts that rates count."""
@@ -134,6 +138,17 @@ class _Rebuild:
                 await self._read_on(begun, one.run)
                 await self._put([begun.pop(one.run.stream)])
         await self._tables.save_cursor(CURSOR, self._cursor)
+
+    async def _unfinished(self) -> None:
+        """Put back the timers of erasures that were not finished."""
+        for recorded in self._erasures:
+            event = recorded.event
+            assert isinstance(event, FlowErased)
+            if not await is_finished(self._store, event):
+                row = timer(recorded.ts)
+                work = Restored(recorded.position, row, leased=False)
+                await self._tables.put([RestoredRun(recorded.stream, int(Gate.OPEN), [work])])
+                self.done.timers += 1
 
     async def _leaving(self, ends: Sequence[Stored]) -> None:
         """Put back when runs that have ended leave for the archive, if they are not there."""
@@ -206,7 +221,9 @@ class _Rebuild:
 
     def _learn(self, recorded: Recorded) -> None:
         event = recorded.event
-        if isinstance(event, FlowDefined):
+        if isinstance(event, FlowErased):
+            self._erasures.append(recorded)
+        elif isinstance(event, FlowDefined):
             if event.hash not in self._definitions:
                 self._definitions[event.hash] = FlowDefinition.model_validate(event.definition)
             self._said.serve(recorded, self._definitions[event.hash])

@@ -119,5 +119,7 @@ def _lane(run: Run, recorded: Recorded) -> tuple[str, ...]:
     step, activation = recorded.step, recorded.activation
     if step is None or activation is None or (act := run.open.get((step, activation))) is None:
         return ()
+    if run.erased:
+        return ()  # The values of its keys are gone: it counts for nobody.
     row = job(run, act.node, 0, step, activation, act.attempt, plan=act.plan, keys=act.keys)
     return row.limits

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 
+from runfold.flow.seal import rest_of
 from runfold.kernel.event import Recorded
 from runfold.ports import Codec, EventLog, Stored
 
@@ -20,7 +21,7 @@ BUFFER_MAX = 50_000
 def decode(codec: Codec, stored: Stored) -> Recorded:
     """Return a stored event as an object in its envelope."""
     position, stream, version, ts, topic, state, step, activation, attempt, key, cause = stored
-    event = codec.decode(topic, state)
+    event = codec.decode(topic, rest_of(state))
     return Recorded(
         position, stream, version, ts, event, step, activation, attempt, key, cause, state
     )

@@ -18,6 +18,7 @@ from runfold.kernel.event import Draft
 from runfold.ports import Clock, Due, Inbox, InboxRow, Jobs, Members, Refusal, Row, Stalled
 from runfold.ports_archive import Archives
 from runfold.runtime.appender import Appender
+from runfold.runtime.erasure import ERASE, Erasure
 
 PAGE = 200
 """How many timers, stalled leases or inbox rows one turn takes at most, of each."""
@@ -28,6 +29,8 @@ ASK_EVERY = 5.0
 """Seconds after which the store is asked for the next due time although nobody set a timer."""
 ARCHIVE = "archive"
 """The timer of a run that has ended: it leaves the log, and nothing is recorded."""
+SILENT = (ARCHIVE, ERASE)
+"""Timers of which nothing is recorded."""
 
 _log = logging.getLogger("runfold.timekeeper")
 
@@ -36,7 +39,7 @@ Accept = Callable[[InboxRow], Awaitable[None]]
 
 
 class Timekeeper:
-    """Turns what is due into facts, and has runs archived whose time in the log is over."""
+    """Turns what is due into facts, has runs archived whose time is over, finishes erasures."""
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Timekeeper:
         members: Members,
         inbox: Inbox,
         archives: Archives,
+        erasure: Erasure,
         appender: Appender,
         clock: Clock,
         *,
@@ -51,7 +55,7 @@ class Timekeeper:
         lease: float,
     ) -> None:
         self._jobs, self._members, self._inbox = jobs, members, inbox
-        self._archives = archives
+        self._archives, self._erasure = archives, erasure
         self._appender, self._clock, self._accept = appender, clock, accept
         self._lease = lease
         self._sweep_at: float | None = None
@@ -61,6 +65,7 @@ class Timekeeper:
         self._asked_at = 0.0
         self._turned_at = clock.monotonic()
         self._reported: set[int] = set()
+        self._erasing: list[int] = []
 
     async def turn(self) -> bool:
         """Record one page of each kind; return False when nothing was due."""
@@ -68,6 +73,9 @@ class Timekeeper:
         worked = self._fires_at is not None and now >= self._fires_at and await self._fire()
         worked |= await self._accept_all()
         worked |= await self._sweep()
+        # Last: one that cannot be finished must not hold up the others.
+        while self._erasing:
+            await self._erasure.finish(self._erasing.pop())
         return worked
 
     async def pause(self, longest: float) -> float:
@@ -100,7 +108,7 @@ class Timekeeper:
         outcomes = [
             (timer, self._appender.submit([_due(timer)], **_fields(timer)))
             for timer in due
-            if timer.kind != ARCHIVE
+            if timer.kind not in SILENT
         ]
         late = []
         for timer, future in outcomes:
@@ -112,6 +120,7 @@ class Timekeeper:
             await self._appender.submit([_due(timer)], stream=timer.stream, timer=timer.id)
         if ended := [timer.stream for timer in due if timer.kind == ARCHIVE]:
             await self._archives.archive(ended, now=self._clock.now())
+        self._erasing = [timer.stream for timer in due if timer.kind == ERASE]
         return bool(due)
 
     async def _accept_all(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runfold.flow.events import ENDS
-from runfold.flow.seal import Chain, digest, entry
+from runfold.flow.seal import Chain, digest, entry, is_erased, rest_of
 from runfold.kernel.event import Event
 from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Codec, EventLog, Stored
@@ -47,6 +47,8 @@ class Verified:
     streams: int = 0
     archived: int = 0
     """Of the events: how many are in the archive."""
+    erased: int = 0
+    """Of the events: of how many only what no user wrote is left."""
     ended: int = 0
     """Runs that have ended."""
     sealed: int = 0
@@ -105,13 +107,14 @@ class _Verification:
             )
         self.last = stored.position
         self.found.events += 1
+        self.found.erased += is_erased(stored.state)
         stream = self._stream(stored)
         event = self._event(stored)
         if stored.topic in ENDS:
             self._end(stored, stream, event)
         else:
-            about = (stored.step, stored.activation, stored.attempt, stored.key, stored.cause)
-            stream.chain.add(entry(stored.topic, digest(stored.state or b""), *about))
+            about = (stored.step, stored.activation, stored.attempt, stored.cause)
+            stream.chain.add(entry(stored.topic, digest(stored.state or b"", stored.key), *about))
         stream.version = stored.version
 
     def count(self, counted: Counted) -> None:
@@ -157,7 +160,7 @@ class _Verification:
             self.finds(stored.position, f"the blob of this {stored.topic!r} is missing")
             return None
         try:
-            return self._codec.decode(stored.topic, state)
+            return self._codec.decode(stored.topic, rest_of(state))
         except (UnknownEvent, ValueError) as error:
             self.finds(stored.position, f"a {stored.topic!r} that cannot be read: {error}")
             return None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest
 from runfold.store.memory_log import Log
 
 _KIND = "archive"
@@ -44,6 +44,17 @@ class MemoryArchive:
         """Return those of these streams that are in the archive."""
         with self._lock:
             return self._log.archived & set(streams)
+
+    async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
+        """Store ``rests`` in place of these events of a run."""
+        with self._lock:
+            log = self._log
+            positions = log.streams[stream].positions
+            for version, state in rests:
+                place = positions[version - 1] - 1
+                log.events[place] = log.events[place]._replace(state=state, key=None)
+            if timer is not None:
+                log.remove_timer(timer)
 
     async def counted(self) -> Counted:
         """Return how many events are in the log and in the archive, read at one moment."""

@@ -17,6 +17,7 @@ from runfold.testing.contract_archive import ArchiveContract
 from runfold.testing.contract_batches import BatchContract
 from runfold.testing.contract_claims import ClaimContract
 from runfold.testing.contract_closures import ClosureContract
+from runfold.testing.contract_erasure import ErasureContract
 from runfold.testing.contract_guards import GuardContract
 from runfold.testing.contract_lanes import LaneContract
 from runfold.testing.contract_limits import LimitContract
@@ -48,6 +49,7 @@ class StoreContract(
     TimerContract,
     RebuildContract,
     ArchiveContract,
+    ErasureContract,
     ClaimContract,
     LimitContract,
     RateContract,

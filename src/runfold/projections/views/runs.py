@@ -22,6 +22,7 @@ from runfold.flow.events import (
     FlowCancelRequested,
     FlowCompleted,
     FlowDraining,
+    FlowErased,
     FlowFailed,
     FlowInputReplaced,
     FlowPaused,
@@ -207,6 +208,17 @@ def _ended(rows: Rows[RunRow], at: Logged[Any]) -> None:
         row.status = at.event.TOPIC.removeprefix("flow.")
         row.finished_at = at.recorded.ts
         _change(rows, row, at)
+
+
+@RUNS.on(FlowErased)
+def _erased(rows: Rows[RunRow], at: Logged[FlowErased]) -> None:
+    row = rows.get("", at.event.stream)
+    if row is None or row.tags == "[]":
+        return
+    for tag in set(tags_of(row)) - {""}:
+        rows.delete(tag, row.stream)
+    row.tags = "[]"
+    rows.put(row)
 
 
 def tags_of(row: RunRow) -> list[str]:

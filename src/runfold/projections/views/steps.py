@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from runfold.flow.erasure import ERASED
 from runfold.flow.events import (
-    ErrorInfo,
+    FlowErased,
     StepCancelled,
     StepCompleted,
     StepErrored,
@@ -83,7 +84,7 @@ def _ended(rows: Rows[StepRow], at: Logged[Any]) -> None:
         row.status = at.event.TOPIC.removeprefix("step.")
         row.finished_at = at.recorded.ts
         if isinstance(at.event, StepErrored):
-            row.error = _told(at.event.error)
+            row.error = _told(at.event.error.code, at.event.error.message)
         _change(rows, row, at)
 
 
@@ -100,8 +101,18 @@ def _over(rows: Rows[StepRow], at: Logged[Any]) -> None:
         row.status = at.event.TOPIC.removeprefix("step.")
         row.finished_at = row.finished_at or at.recorded.ts
         if isinstance(at.event, StepFailed):
-            row.error = _told(at.event.error)
+            row.error = _told(at.event.error.code, at.event.error.message)
         _change(rows, row, at)
+
+
+@STEPS.on(FlowErased)
+def _erased(rows: Rows[StepRow], at: Logged[FlowErased]) -> None:
+    places = [(one, (one.step, one.number, one.attempt)) for one in at.event.errors]
+    found = [(one, rows.get(at.event.stream, *place)) for one, place in places]
+    for one, row in found:
+        if row is not None and row.error is not None:
+            row.error = _told(one.code, ERASED)
+            rows.put(row)
 
 
 def _new(at: Logged[Any], attempt: int, queue: str, status: str) -> StepRow:
@@ -133,5 +144,5 @@ def _change(rows: Rows[StepRow], row: StepRow, at: Logged[Any]) -> None:
     rows.put(row)
 
 
-def _told(error: ErrorInfo) -> str:
-    return f"{error.code}: {error.message}"[:ERROR_MAX]
+def _told(code: str, message: str) -> str:
+    return f"{code}: {message}"[:ERROR_MAX]

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from runfold.store.sql.columns import METADATA, MOMENT, column, log_id
@@ -70,6 +71,14 @@ def _events(name: str, comment: str) -> Table:
         PrimaryKeyConstraint("log_id", "position", name=f"{name}_pk"),
         # The stream first: with two times four bytes behind it, an entry has no padding.
         UniqueConstraint("stream", "log_id", "version", name=f"{name}_version"),
+        # Who else has a blob: only the few events that have one are in it.
+        Index(
+            f"{name}_blob",
+            "log_id",
+            "blob",
+            sqlite_where=text("blob IS NOT NULL"),
+            postgresql_where=text("blob IS NOT NULL"),
+        ),
         comment=comment,
         sqlite_with_rowid=False,
     )

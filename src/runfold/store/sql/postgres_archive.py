@@ -7,13 +7,14 @@ from datetime import datetime
 
 from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
 
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest
 from runfold.store.sql import archive_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.postgres_queries import PostgresQueries
 from runfold.store.sql.schema import ARCHIVE
 
 _ARCHIVE = "SELECT runfold.archive($1, $2, $3, $4, $5)"
+_ERASE = "SELECT runfold.erase($1, $2, $3, $4, $5)"
 _ARCHIVABLE = for_postgres(archive_queries.archivable())
 _COUNTED = for_postgres(archive_queries.counted())
 _ARCHIVED = for_postgres(
@@ -41,6 +42,12 @@ class PostgresArchive(PostgresQueries):
     async def archived(self, streams: Sequence[int]) -> set[int]:
         """Return those of these streams that are in the archive."""
         return {stream for (stream,) in await self._rows(_ARCHIVED, streams=streams)}
+
+    async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
+        """Store ``rests`` in place of these events of a run."""
+        versions, states = [one.version for one in rests], [one.state for one in rests]
+        values = [self.identity.log_id, stream, versions, states, timer]
+        await self._writer.call(lambda link: link.value(_ERASE, values))
 
     async def counted(self) -> Counted:
         """Return how many events are in the log and in the archive, read in one statement."""

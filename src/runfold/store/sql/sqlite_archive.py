@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, literal_column, select, update
 
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest
 from runfold.store.sql import archive_queries
 from runfold.store.sql.compiled import for_sqlite
 from runfold.store.sql.schema import ARCHIVE, EVENTS, OPEN_RUNS, STREAMS, TIMERS
+from runfold.store.sql.sqlite_erase import erase
 from runfold.store.sql.sqlite_lane import transaction
 from runfold.store.sql.sqlite_values import clock, given, limited, listed, micros, param, prepared
 
@@ -92,6 +94,13 @@ class SqliteArchive:
         asked = (self.identity.log_id, listed(streams))
         rows = await self._held.read(lambda c: c.execute(_IS_HERE, asked).fetchall())
         return {row[0] for row in rows}
+
+    async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
+        """Store ``rests`` in place of these events of a run."""
+        log, held = self.identity.log_id, self._held
+        await held.write(lambda c: erase(c, log, stream, rests, timer), rows=len(rests))
+        if timer is not None:
+            await asyncio.to_thread(held.checkpoints.cut)
 
     async def counted(self) -> Counted:
         """Return how many events are in the log and in the archive, read in one statement."""

@@ -20,6 +20,10 @@ WAL_BYTES_MAX = 64 * 1024 * 1024
 """A ``-wal`` file that has grown beyond this is cut to nothing when nobody reads it."""
 IDLE_SECONDS = 1.0
 """How long a few events may wait in the ``-wal`` file for their checkpoint."""
+CUT_SECONDS_MAX = 5.0
+"""How long an erasure waits for readers to let the ``-wal`` file be cut."""
+CUT_PAUSE = 0.02
+"""Seconds between two tries to cut it."""
 
 
 class Checkpoints:
@@ -28,6 +32,8 @@ class Checkpoints:
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self._wal, self._connect = path.with_name(path.name + "-wal"), connect
         self._due, self._written, self._closing = Event(), 0, False
+        self._is_cut = Event()
+        self._is_cut.set()
         self._thread = Thread(target=self._run, name="runfold-checkpoints", daemon=True)
         self._thread.start()
 
@@ -36,6 +42,15 @@ class Checkpoints:
         self._written += commits * PAGES_PER_COMMIT + items // ITEMS_PER_PAGE
         if self._written >= PAGES_PER_CHECKPOINT:
             self._due.set()
+
+    def cut(self) -> None:
+        """Have the ``-wal`` file cut to nothing; return when it is, or after some seconds.
+
+        It is cut when nobody reads from it: the thread tries until then.
+        """
+        self._is_cut.clear()
+        self._due.set()
+        self._is_cut.wait(CUT_SECONDS_MAX)
 
     def close(self) -> None:
         """Stop the thread. The last connection that closes checkpoints the rest."""
@@ -47,13 +62,23 @@ class Checkpoints:
         connection = self._connect()
         try:
             while not self._closing:
-                self._due.wait(IDLE_SECONDS)
+                self._due.wait(IDLE_SECONDS if self._is_cut.is_set() else CUT_PAUSE)
                 self._due.clear()
+                if not self._is_cut.is_set():
+                    self._cut(connection)
                 if self._written:
                     self._written = 0
                     self._checkpoint(connection)
         finally:
             connection.close()
+
+    def _cut(self, connection: sqlite3.Connection) -> None:
+        try:
+            is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.DatabaseError:
+            return
+        if not is_busy:
+            self._is_cut.set()
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         try:

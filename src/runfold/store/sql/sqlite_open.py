@@ -62,6 +62,8 @@ def connect(path: Path, settings: Settings, *, busy_ms: int = 0) -> sqlite3.Conn
     for pragma in (
         f"PRAGMA synchronous = {settings.synchronous}",
         "PRAGMA wal_autocheckpoint = 0",
+        # What is deleted or moved to the archive leaves no copy behind that could not be erased.
+        "PRAGMA secure_delete = ON",
         "PRAGMA temp_store = MEMORY",
         "PRAGMA cache_size = -16000",
     ):

@@ -21,8 +21,10 @@ STATISTICS: dict[tuple[str, str], str] = {
     # table, index: rows in all, then rows with equal first, first two, ... columns
     ("events", "events"): "1000000 1000000 1",
     ("events", "sqlite_autoindex_events_2"): "1000000 20 20 1",
+    ("events", "events_blob"): "1000 1000 2",
     ("archive", "archive"): "1000000 1000000 1",
     ("archive", "sqlite_autoindex_archive_2"): "1000000 20 20 1",
+    ("archive", "archive_blob"): "1000 1000 2",
     ("streams", "streams"): "50000 50000 1",
     ("streams", "sqlite_autoindex_streams_2"): "50000 50000 1",
     ("blobs", "sqlite_autoindex_blobs_1"): "1000 1000 1",
