@@ -21,6 +21,7 @@ from runfold.kernel.event import Draft, Event
 from runfold.ports import Batch, Claim, Job, Member
 from runfold.runtime.decisions import replaced
 from runfold.runtime.dispatcher import Dispatcher
+from runfold.runtime.erasure import Erasure
 from runfold.runtime.facts import Facts
 from runfold.runtime.node import Node
 from runfold.runtime.runs import Runs
@@ -73,7 +74,8 @@ class Play:
             grace=7,
         )  # fmt: skip
         self.timekeeper = Timekeeper(
-            node.store, node.store, node.store, node.store, node.appender, self.clock,
+            node.store, node.store, node.store, node.store,
+            Erasure(node.store, node.store, node.codec), node.appender, self.clock,
             accept=self._accept, lease=LEASE,
         )  # fmt: skip
         self._facts.clear()

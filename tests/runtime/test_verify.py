@@ -250,9 +250,10 @@ def test_an_empty_log_is_whole() -> None:
 
 
 def test_the_chain_is_what_the_documentation_says() -> None:
-    about = ("step", 1, 2, None, 3)
-    entries = [entry("log", digest(b"%d" % n), *about) for n in range(BLOCK + 1)]
-    assert entries[0] == b"1,2,3,3,4,0:logstep" + sha256(b"0").digest()
+    about = ("step", 1, 2, 3)
+    entries = [entry("log", digest(b"%d" % n, None), *about) for n in range(BLOCK + 1)]
+    assert entries[0] == b"1,2,3,3,4:logstep" + sha256(b"0").digest()
+    assert digest(b"0", "ann") == sha256(sha256(b"0").digest() + b":ann").digest()
     chain = Chain()
     assert chain.root() == ""
     for one in entries[:BLOCK]:

@@ -69,8 +69,9 @@ def verify(database: Database, as_json: bool) -> None:
     else:
         for finding in found.findings:
             click.echo(f"{finding.position}: {finding.what}")
+        erased = f", {found.erased} erased" if found.erased else ""
         click.echo(
-            f"{found.events} events ({found.archived} archived, {found.erased} erased) of "
+            f"{found.events} events ({found.archived} archived{erased}) of "
             f"{found.streams} streams; {found.ended} runs ended, {found.sealed} with their chain; "
             f"{found.faults} faults"
         )
