@@ -117,6 +117,19 @@ def test_a_run_is_exported_and_imported(runfold: Call, failed: str, tmp_path: Pa
     assert served(elsewhere) == {failed: "failed"}
 
 
+def test_a_run_is_erased_once_that_is_confirmed(runfold: Call, failed: str) -> None:
+    asked = runfold("runs", "erase", failed, input="n\n")
+    assert (asked.exit_code, "cannot be undone" in asked.stderr) == (1, True)
+    assert not answer(runfold("runs", "show", failed, "--json"))["erased"]
+    assert runfold("runs", "erase", failed, "--yes").stdout == f"{failed} is erased\n"
+    assert answer(runfold("runs", "erase", failed, "--yes", "--json"))["erased"]
+    shown = answer(runfold("runs", "show", failed, "--json"))
+    assert (shown["erased"], shown["status"], shown["input"]) == (True, "failed", None)
+    again = runfold("runs", "retry", failed)
+    assert (again.exit_code, "was erased" in again.stderr) == (1, True)
+    assert "erased) of" in runfold("log", "verify").stdout
+
+
 @pytest.mark.parametrize(
     ("command", "status", "said"),
     [
