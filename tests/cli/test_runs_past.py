@@ -118,7 +118,7 @@ def test_a_run_is_exported_and_imported(runfold: Call, failed: str, tmp_path: Pa
 
 
 def test_a_run_is_erased_once_that_is_confirmed(runfold: Call, failed: str) -> None:
-    asked = runfold("runs", "erase", failed, input="n\n")
+    asked = runfold("runs", "erase", failed, given="n\n")
     assert (asked.exit_code, "cannot be undone" in asked.stderr) == (1, True)
     assert not answer(runfold("runs", "show", failed, "--json"))["erased"]
     assert runfold("runs", "erase", failed, "--yes").stdout == f"{failed} is erased\n"

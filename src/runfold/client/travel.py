@@ -143,6 +143,8 @@ class Travelling(Handle, ABC):
         async for recorded, _ in self._engine.sized(await self._number()):
             if isinstance(recorded.event, StepStarted):
                 break
+            if is_erased(recorded.state):
+                raise PayloadErased(self.id, "the past")
             history.append(recorded)
         return told(history)[0]
 
