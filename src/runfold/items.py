@@ -307,6 +307,27 @@ class QueueState(NamedTuple):
     limits: tuple[Limit, ...]
 
 
+class Holder(NamedTuple):
+    """An activation whose leased job a concurrency limit counts."""
+
+    stream: int
+    step: str
+    activation: int
+
+
+class BucketUse(NamedTuple):
+    """What counts against a bucket now, or closes it."""
+
+    bucket: str
+    limit: Limit | None
+    """None: there is no such limit (any more), or the name is that of a queue or a key."""
+    closed_until: datetime | None
+    """``datetime.max`` in UTC: until opened by hand."""
+    holders: tuple[Holder, ...]
+    starts: tuple[datetime, ...]
+    """Those that a rate counts, oldest first."""
+
+
 class Stalled(NamedTuple):
     """A leased job whose member is gone."""
 

@@ -12,12 +12,14 @@ from typing import Any, Protocol, runtime_checkable
 
 from runfold.items import (
     Batch,
+    BucketUse,
     Change,
     Claim,
     Closure,
     Committed,
     Due,
     Encoded,
+    Holder,
     InboxRow,
     Item,
     Job,
@@ -70,6 +72,8 @@ __all__ = [
     "Members",
     "Name",
     "Outcome",
+    "BucketUse",
+    "Holder",
     "QueueState",
     "Rebuilding",
     "Rebuilds",

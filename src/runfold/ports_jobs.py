@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from runfold.items import Due, Job, QueueState, Stalled, Upcoming
+from runfold.items import BucketUse, Due, Job, QueueState, Stalled, Upcoming
 
 
 class Jobs(Protocol):
@@ -38,6 +38,15 @@ class Jobs(Protocol):
 
     async def queues(self, *, now: datetime | None = None) -> list[QueueState]:
         """Return every queue that has jobs, timers, limits or a closure, by name."""
+        ...
+
+    async def usage(
+        self, buckets: Sequence[str], *, now: datetime | None = None
+    ) -> list[BucketUse]:
+        """Return what counts against each of ``buckets``, or closes it, in their order.
+
+        A bucket is what ``Row.limits`` names, a limit's id, or as ``Closure.bucket``.
+        """
         ...
 
     async def upcoming(

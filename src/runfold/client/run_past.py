@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 from runfold.client.capsule import Capsule
 from runfold.client.handle import Handle
+from runfold.client.obstacles import Obstacles
 from runfold.client.redaction import Redact, redacted
+from runfold.client.run_query import ENDED
 from runfold.errors import InvalidInput, RunNotFound, RunUnfinished
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.diff import Diff, diff
 from runfold.flow.erasure import erasures
 from runfold.flow.events import ENDS, FlowStart
-from runfold.flow.holding import Hold
 from runfold.flow.seal import is_erased
 from runfold.flow.streams import erasure_id
 from runfold.flow.trace import Trace
 from runfold.flow.why import Why, why
 from runfold.kernel.event import Draft, Recorded
 from runfold.runtime.erasure import Erasure, timer
+from runfold.wire import deadline_of
 
 
 class Examined(Handle):
@@ -28,6 +31,8 @@ class Examined(Handle):
     async def why(self, step: str | None = None) -> Why:
         """Return why it, or ``step`` of it, is where it is: its causes, and what it waits for.
 
+        What waits is told by what stands in its way now: a limit, with its key and who takes it
+        up, a pause, a lease, a time, a process that is missing, a dispatcher that is behind.
         ``step``: the latest activation of a step, or, as ``name#2``, its second. Of an ended
         run the causes are its critical path. Raises ``InvalidInput`` for a step that its flow
         does not have.
@@ -35,7 +40,14 @@ class Examined(Handle):
         definition, history = await self._recorded()
         now = await self._engine.node.store.now()
         answer = await asyncio.to_thread(why, definition, history, step, now=now)
-        return replace(answer, holds=tuple(await self._with_queues(answer.holds)))
+        obstacles = Obstacles(self._engine.node.store, now)
+        told = await obstacles.told(answer.holds, position=history[-1].position)
+        start = history[0].event
+        assert isinstance(start, FlowStart)
+        due_at = start.due_at or history[0].ts + timedelta(seconds=start.delay or 0)
+        deadline = deadline_of(start.deadline, definition.deadline, due_at)
+        is_open = deadline is not None and answer.status not in ENDED
+        return replace(answer, holds=tuple(told), deadline=deadline if is_open else None)
 
     async def diff(self, other: Examined) -> Diff:
         """Return how it differs from ``other``, a run of any flow, version or database.
@@ -96,15 +108,3 @@ class Examined(Handle):
         if definition is None:
             raise RunNotFound(f"run {self.id} has no definition in this log")
         return definition, history
-
-    async def _with_queues(self, holds: tuple[Hold, ...]) -> list[Hold]:
-        """Return ``holds`` with what the working tables say about the queues they wait in."""
-        if not any(hold.kind == "queued" for hold in holds):
-            return list(holds)
-        counts = await self._engine.node.store.counts()
-        told = []
-        for hold in holds:
-            ready, leased = counts.get(hold.queue or "", (0, 0))
-            said = f"{hold.text}; {ready} are ready there and {leased} are worked on"
-            told.append(replace(hold, text=said) if hold.kind == "queued" else hold)
-        return told

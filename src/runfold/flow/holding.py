@@ -46,6 +46,14 @@ class Hold:
     """Of a join: the parts that have not."""
     by: tuple[str, ...] = ()
     """The steps whose failure, cancel or absence is the reason."""
+    buckets: tuple[str, ...] = ()
+    """Of what waits in a queue: the limits that must admit it, with the values of their keys."""
+    key: str | None = None
+    """Of what waits in a queue: the value of its limit's key."""
+    limit: str | None = None
+    """What holds it back there: one of ``buckets``, or the queue as a whole."""
+    held_by: tuple[str, ...] = ()
+    """The runs whose attempts take up that limit."""
 
     def __str__(self) -> str:
         number = f" #{self.number}" if self.number and self.number > 1 else ""
@@ -74,6 +82,10 @@ def held(trace: Trace, act: Activation) -> Hold:
         text = f"attempt {act.attempt} executes on {last.worker} since {_time(last.started_at)}"
         return Hold("running", act.step, text, worker=last.worker, **where)
     kind, text, until = _turn(run, act, deed)
+    admission = act.node.admission
+    if kind == "queued" and admission is not None:
+        where["buckets"] = admission.buckets(run.id, act.keys)
+        where["key"] = admission.key(run.id, act.keys)
     return Hold(kind, act.step, text, until=until, **where)
 
 

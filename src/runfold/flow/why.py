@@ -79,6 +79,8 @@ class Why:
     """What it waits for, or why it never ran."""
     total: float
     """Seconds from when the run was due until its end, or until now."""
+    deadline: datetime | None = None
+    """When the run, as long as it goes on, is failed."""
 
     @property
     def queued(self) -> float:
@@ -98,6 +100,8 @@ class Why:
             lines.append(f"  ... {earlier} before")
         lines += [f"  {link}" for link in shown]
         lines += [f"  {hold}" for hold in self.holds]
+        if self.deadline is not None:
+            lines.append(f"  deadline: {self.deadline.isoformat(timespec='milliseconds')}")
         return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from runfold.errors import InvalidInput, InvalidSettings
 from runfold.ports import (
     Batch,
+    BucketUse,
     Clock,
     Committed,
     Due,
@@ -34,7 +35,7 @@ from runfold.store.memory_archive import MemoryArchive
 from runfold.store.memory_claim import leased_job
 from runfold.store.memory_commit import commit
 from runfold.store.memory_log import Database
-from runfold.store.memory_queues import counts, line, states
+from runfold.store.memory_queues import counts, line, states, uses
 from runfold.store.memory_rebuild import MemoryRebuilding, rebuilding
 from runfold.store.memory_seams import MemoryRenewer, MemoryTransaction
 from runfold.store.memory_views import MemoryViews
@@ -231,6 +232,13 @@ class MemoryStore(MemoryArchive):
         """Return every queue that has jobs, timers, limits or a closure, by name."""
         with self._lock:
             return states(self._log, self._now(now))
+
+    async def usage(
+        self, buckets: Sequence[str], *, now: datetime | None = None
+    ) -> list[BucketUse]:
+        """Return what counts against each of ``buckets``, or closes it."""
+        with self._lock:
+            return uses(self._log, buckets, self._now(now))
 
     async def upcoming(
         self, queue: str | None, *, after: Sequence[int] = (), limit: int

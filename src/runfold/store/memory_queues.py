@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from runfold.ports import QueueState, Upcoming
-from runfold.store.buckets import PRIORITY_MAX
+from runfold.ports import BucketUse, Holder, QueueState, Upcoming
+from runfold.store.buckets import PRIORITY_MAX, limit_of
 from runfold.store.memory_lanes import Lane
 from runfold.store.memory_log import SHUT, Log
 
@@ -22,6 +22,24 @@ def counts(log: Log) -> dict[str, tuple[int, int]]:
     ready = _ready(log)
     leased = Counter(job.row.queue for job in log.jobs.values() if job.token is not None)
     return {name: (ready[name], leased[name]) for name in ready | leased}
+
+
+def uses(log: Log, buckets: Sequence[str], now: datetime) -> list[BucketUse]:
+    """Return what counts against each of ``buckets``, or closes it."""
+    limits, found = log.limits, list[BucketUse]()
+    for bucket in buckets:
+        jobs = [log.jobs[job] for job in sorted(limits.holds.get(bucket, ()))]
+        until = limits.closures.get(bucket)
+        found.append(
+            BucketUse(
+                bucket,
+                limits.known.get(limit_of(bucket)),
+                until if until is not None and until > now else None,
+                tuple(Holder(job.stream, job.row.step, job.row.activation) for job in jobs),
+                tuple(at for at, over in limits.starts.get(bucket, ()) if over > now),
+            )
+        )
+    return found
 
 
 def states(log: Log, now: datetime) -> list[QueueState]:

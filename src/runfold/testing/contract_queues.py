@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runfold.flow.work import Gate
-from runfold.ports import Item, Member, QueueState
+from runfold.ports import BucketUse, Holder, Item, Member, QueueState
 from runfold.testing.contract_scene import NOON, OTHER, WORKER, Contract, Scene, after, event, row
 from runfold.testing.contract_words import NEVER, at_once, in_any
 
@@ -57,6 +57,25 @@ class QueueContract(Contract):
         await scene.limit(QUEUE)
         await scene.close(QUEUE, None)
         assert await scene.store.queues(now=NOON) == []
+
+    async def test_what_counts_against_a_bucket_is_told(self, scene: Scene) -> None:
+        full, rate = f"{QUEUE}#0", f"{QUEUE}#1"
+        at_most, per_key = at_once(full, 2), in_any(60, rate, 1, keyed=True)
+        await scene.limit(QUEUE, at_most, per_key)
+        await scene.add("a", "b", "c", limits=(f"{rate}=k",))
+        (job,) = await scene.claim(1, now=after(1))
+        await scene.close(f"{QUEUE}=k", NEVER)
+        await scene.close("queue:over", after(5))
+        asked = (f"{rate}=k", full, f"{QUEUE}=k", "queue:over", "nothing")
+        holder = Holder(job.stream, job.step, job.activation)
+        assert await scene.store.usage(asked, now=after(10)) == [
+            BucketUse(f"{rate}=k", per_key, None, (), (after(1),)),
+            BucketUse(full, at_most, None, (holder,), ()),
+            BucketUse(f"{QUEUE}=k", None, NEVER, (), ()),
+            BucketUse("queue:over", None, None, (), ()),
+            BucketUse("nothing", None, None, (), ()),
+        ]
+        assert (await scene.store.usage([f"{rate}=k"], now=after(61)))[0].starts == ()
 
     async def test_members_are_told_with_the_end_of_their_lease(self, scene: Scene) -> None:
         me, her = Member(WORKER, "me", "worker"), Member(OTHER, "her", "worker,dispatcher")

@@ -6,13 +6,28 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runfold.ports import Due, InboxRow, Job, Member, QueueState, Stalled, Upcoming
-from runfold.store.sql import line_queries, log_queries, member_queries, queue_queries, work_queries
+from sqlalchemy import ARRAY, Text, bindparam, func
+
+from runfold.ports import BucketUse, Due, InboxRow, Job, Member, QueueState, Stalled, Upcoming
+from runfold.store.buckets import limit_of
+from runfold.store.sql import (
+    line_queries,
+    log_queries,
+    member_queries,
+    queue_queries,
+    usage_queries,
+    work_queries,
+)
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.inbox import enlist
 from runfold.store.sql.postgres_driver import Address
 from runfold.store.sql.postgres_queries import PostgresQueries
 from runfold.store.sql.postgres_renewer import PostgresRenewer
+
+
+def _is_wanted(column: Any) -> Any:
+    return column == func.any(bindparam("wanted", type_=ARRAY(Text())))
+
 
 _DUE = for_postgres(work_queries.due())
 _NEXT_DUE = for_postgres(work_queries.next_due())
@@ -24,6 +39,10 @@ _OPEN_TIMERS = for_postgres(work_queries.open_timers())
 _JOBS_OF = for_postgres(queue_queries.jobs_of())
 _DELAYED_OF = for_postgres(queue_queries.delayed_of())
 _LIMITS_OF = for_postgres(queue_queries.limits_of())
+_LIMITS_IN = for_postgres(usage_queries.limits_in(_is_wanted))
+_CLOSED_IN = for_postgres(usage_queries.closed_in(_is_wanted))
+_HOLDERS_IN = for_postgres(usage_queries.holders_in(_is_wanted))
+_STARTS_IN = for_postgres(usage_queries.starts_in(_is_wanted))
 _CLOSURES_OF = for_postgres(queue_queries.closures_of())
 _WAITING = [for_postgres(line_queries.waiting(of_queue=of)) for of in (False, True)]
 _LATER = [for_postgres(line_queries.later(of_queue=of)) for of in (False, True)]
@@ -88,6 +107,20 @@ class PostgresWork(PostgresQueries):
             await self._rows(_DELAYED_OF),
             await self._rows(_LIMITS_OF),
             await self._rows(_CLOSURES_OF, now=now or await self.now()),
+        )
+
+    async def usage(
+        self, buckets: Sequence[str], *, now: datetime | None = None
+    ) -> list[BucketUse]:
+        """Return what counts against each of ``buckets``, or closes it."""
+        asked = {"wanted": list(buckets), "now": now or await self.now()}
+        ids = [limit_of(one) for one in buckets]
+        return usage_queries.uses(
+            buckets,
+            await self._rows(_LIMITS_IN, wanted=ids),
+            await self._rows(_CLOSED_IN, **asked),
+            await self._rows(_HOLDERS_IN, wanted=list(buckets)),
+            await self._rows(_STARTS_IN, **asked),
         )
 
     async def upcoming(

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from runfold.errors import StoreUnavailable
 from runfold.ports import (
     Batch,
+    BucketUse,
     Committed,
     Due,
     InboxRow,
@@ -200,6 +201,13 @@ class SqliteStore(SqliteArchive):
         """Return every queue that has jobs, timers, limits or a closure, by name."""
         held = self._held
         return await held.reader.run(lambda c: held.questions.queues(c, clock(now)))
+
+    async def usage(
+        self, buckets: Sequence[str], *, now: datetime | None = None
+    ) -> list[BucketUse]:
+        """Return what counts against each of ``buckets``, or closes it."""
+        held = self._held
+        return await held.reader.run(lambda c: held.questions.usage(c, buckets, clock(now)))
 
     async def upcoming(
         self, queue: str | None, *, after: Sequence[int] = (), limit: int

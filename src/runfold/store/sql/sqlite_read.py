@@ -8,8 +8,16 @@ from typing import Any
 
 from sqlalchemy import Executable, Select, Table, and_, func, literal_column, select
 
-from runfold.ports import Due, InboxRow, Job, Name, QueueState, Stalled, Stored, Upcoming
-from runfold.store.sql import line_queries, log_queries, queue_queries, stream_queries, work_queries
+from runfold.ports import BucketUse, Due, InboxRow, Job, Name, QueueState, Stalled, Stored, Upcoming
+from runfold.store.buckets import limit_of
+from runfold.store.sql import (
+    line_queries,
+    log_queries,
+    queue_queries,
+    stream_queries,
+    usage_queries,
+    work_queries,
+)
 from runfold.store.sql.compiled import Compiled, for_sqlite
 from runfold.store.sql.schema import ARCHIVE, EVENTS, STREAMS, TIMERS
 from runfold.store.sql.sqlite_values import given, listed, moment, param
@@ -17,6 +25,11 @@ from runfold.store.sql.sqlite_values import given, listed, moment, param
 END = 2**62
 """Above every position, version and stream number."""
 _SECOND = 1_000_000
+
+
+def _is_wanted(column: Any) -> Any:
+    return column.in_(select(given("wanted").c.value))
+
 
 _LOG = param("log_id")
 _places, _streams, _ids = given("places"), given("streams"), given("ids")
@@ -79,6 +92,10 @@ _DELAYED_OF = for_sqlite(queue_queries.delayed_of())
 _LIMITS_OF = for_sqlite(queue_queries.limits_of())
 _WAITING = [for_sqlite(line_queries.waiting(of_queue=of)) for of in (False, True)]
 _LATER = [for_sqlite(line_queries.later(of_queue=of)) for of in (False, True)]
+_LIMITS_IN = for_sqlite(usage_queries.limits_in(_is_wanted))
+_CLOSED_IN = for_sqlite(usage_queries.closed_in(_is_wanted))
+_HOLDERS_IN = for_sqlite(usage_queries.holders_in(_is_wanted))
+_STARTS_IN = for_sqlite(usage_queries.starts_in(_is_wanted))
 _CLOSURES_OF = for_sqlite(queue_queries.closures_of())
 _OPEN_TIMERS = for_sqlite(work_queries.open_timers())
 _INBOX = for_sqlite(work_queries.inbox())
@@ -198,6 +215,22 @@ class SqliteReader:
             self._ask(connection, _DELAYED_OF),
             self._ask(connection, _LIMITS_OF),
             [(bucket, moment(until)) for bucket, until in closed],
+        )
+
+    def usage(
+        self, connection: sqlite3.Connection, buckets: Sequence[str], now: int
+    ) -> list[BucketUse]:
+        """Return what counts against each of ``buckets``, or closes it."""
+        asked = {"wanted": listed(buckets), "now": now}
+        ids = listed([limit_of(one) for one in buckets])
+        closed = self._ask(connection, _CLOSED_IN, **asked)
+        starts = self._ask(connection, _STARTS_IN, **asked)
+        return usage_queries.uses(
+            buckets,
+            self._ask(connection, _LIMITS_IN, wanted=ids),
+            [(bucket, moment(until)) for bucket, until in closed],
+            self._ask(connection, _HOLDERS_IN, wanted=asked["wanted"]),
+            [(bucket, moment(at)) for bucket, at in starts],
         )
 
     def upcoming(
