@@ -87,8 +87,6 @@ class Runfold(Starting, Importing, Watching):
         self._in_use = False
         self._entered: AsyncExitStack | None = None
         self._force: asyncio.Event | None = None
-        self.queues = Queues(self._session)
-        """What waits, and what holds it back."""
         self.workers = Workers(self._session)
         """Who works."""
         self.log = Log(self._session)
@@ -97,6 +95,8 @@ class Runfold(Starting, Importing, Watching):
         """How far read models are."""
         self.flows = Flows(self._session, self.projections)
         """What was served here."""
+        self.queues = Queues(self._session, self.flows)
+        """What waits, and what holds it back."""
         self.runs = Runs(self._session, self.projections)
         """Listings of runs."""
         self.logs = Logs(self._session, self.projections)

@@ -147,6 +147,8 @@ async def test_limits_are_said_at_run_time(url: str) -> None:
         (lambda q: q.resume(7), "name"),
         (lambda q: q.stats(7), "name"),
         (lambda q: q.pause("mail", until=datetime(2030, 1, 1)), "until"),  # noqa: DTZ001
+        (lambda q: q.pause("mail", key="zoe"), "key"),
+        (lambda q: q.pause("unheard of", key=7), "key"),
         (lambda q: q.limit("mail", 3), "limits"),
         (lambda q: q.limit("mail", ["3"]), "limits"),
         (lambda q: q.limit("mail", Concurrency(1, key="to")), "limits"),

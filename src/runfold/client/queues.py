@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runfold.client.filters import checked_name, refused
+from runfold.client.flows import Flows
 from runfold.client.session import Session
 from runfold.define.limits import AnyLimit, limits_of
 from runfold.define.queue import Queue
 from runfold.errors import InvalidDefinition
+from runfold.flow.definition import FlowDefinition
+from runfold.flow.limits import keys_of
 from runfold.ports import QueueState
 
 _UNTIL_RESUMED = datetime.max.replace(tzinfo=UTC)
@@ -61,8 +64,8 @@ class QueueInfo:
 class Queues:
     """``rf.queues``."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, flows: Flows | None = None) -> None:
+        self._session, self._flows = session, flows
 
     async def list(self) -> list[QueueInfo]:
         """Return every queue that has jobs, limits or a pause, or is used by what is served
@@ -87,13 +90,33 @@ class Queues:
 
         What runs goes on, what is started waits. ``key``: only jobs with this value of the
         queue's key. ``until``: a moment (aware) from which it goes on by itself. Raises
-        ``InvalidInput``.
+        ``InvalidInput``, also for a key where no job of the queue has one.
         """
+        if key is not None and not await self._has_keys(_name(name)):
+            raise refused(
+                "key",
+                f"key is {key!r}, and no limit of queue {_name(name)!r}, or of a job or step in "
+                "it, has a key=: no job would be held back; pause the whole queue, or serve it "
+                "with a keyed limit first",
+            )
         await self._session.node.queues.pause(_name(name), key=key, until=until)
 
     async def resume(self, name: str | Queue, *, key: Any = None) -> None:
         """Let the queue, or the value ``key``, go on; one that is not paused stays as it is."""
         await self._session.node.queues.resume(_name(name), key=key)
+
+    async def _has_keys(self, queue: str) -> bool:
+        """Return whether jobs of ``queue`` have keys: here, or as they were served last."""
+        node, catalog = self._session.node, self._session.catalog
+        if keys_of((await node.queues.said(queue)).defined):
+            return True
+        if any(_is_keyed(definition, queue) for definition in catalog.definitions()):
+            return True
+        for info in [] if self._flows is None else await self._flows.list():
+            definition = await node.definitions.last(info.name)
+            if definition is not None and _is_keyed(definition, queue):
+                return True
+        return False
 
     async def limit(self, name: str | Queue, limits: Iterable[AnyLimit] | AnyLimit) -> None:
         """Give the queue these limits instead of its own, until its code says others.
@@ -113,6 +136,13 @@ def _name(queue: Any) -> str:
     if name is None:
         raise refused("name", "name is None, expected that of a queue")
     return name
+
+
+def _is_keyed(definition: FlowDefinition, queue: str) -> bool:
+    return any(
+        step.queue == queue and (step.queue_keys or keys_of(step.limits))
+        for step in definition.steps
+    )
 
 
 def _until(moment: datetime | None) -> datetime | None:

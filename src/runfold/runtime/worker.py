@@ -66,7 +66,7 @@ class Worker:
     ) -> None:
         self._jobs, self._appender, self._preparation = jobs, appender, preparation
         self._membership, self._clock, self._spawn = membership, clock, spawn
-        self._dispatcher, self._targets, self._within = dispatcher, targets, within
+        self._dispatcher, self.targets, self._within = dispatcher, targets, within
         self.slots = dict(slots)
         self._busy: dict[str, int] = defaultdict(int)
         self._appetite = Appetite(self.slots, clock, holds_back)
@@ -114,7 +114,7 @@ class Worker:
 
     def _claim(self, queue: str, limit: int) -> Claim:
         return Claim(
-            queue, limit, self._membership.token, self._states[queue], self._targets,
+            queue, limit, self._membership.token, self._states[queue], self.targets,
             self._appetite.floors(queue),
         )  # fmt: skip
 
