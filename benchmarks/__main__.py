@@ -16,7 +16,7 @@ from benchmarks.server import running_server
 
 NAMES = (
     "append", "fold", "dispatch", "jobs", "flows", "latency", "follow", "views", "listings",
-    "rebuild", "size", "simulation",
+    "rebuild", "size", "simulation", "limits", "history", "snapshot", "idle",
 )  # fmt: skip
 
 

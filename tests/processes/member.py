@@ -49,6 +49,14 @@ async def sleep(seconds: float, ctx: Context) -> list[int]:
     return [os.getpid(), ctx.attempt]
 
 
+brief: Flow[Any, Any] = Flow("brief", keep=0)
+
+
+@brief.entry()
+async def double(n: int) -> int:
+    return n * 2
+
+
 pays: Flow[Any, Any] = Flow("pays")
 
 
@@ -71,7 +79,7 @@ def skew(seconds: float) -> None:
 def engine(url: str, queues: Sequence[Queue] = ()) -> Runfold:
     """Return an engine with the shortest lease that there is."""
     settings = Settings(lease=3, grace=1)
-    return Runfold(url, flows=[flow, slow, pays], queues=queues, settings=settings)
+    return Runfold(url, flows=[flow, slow, brief, pays], queues=queues, settings=settings)
 
 
 async def serve(url: str, roles: list[str]) -> None:
