@@ -100,7 +100,7 @@ class Result:
 
     def json(self) -> dict[str, object]:
         """Return it for the report."""
-        figure = FIGURES[self.name]
+        figure = figure_of(self.name)
         return {
             "benchmark": self.benchmark, "database": self.place, "figure": self.name,
             "unit": figure.unit, "median": self.median, "min": min(self.values),

@@ -16,7 +16,9 @@ from runfold.flow.definition import FlowDefinition
 from runfold.flow.diff import Diff, diff
 from runfold.flow.erasure import erasures
 from runfold.flow.events import ENDS, FlowStart
+from runfold.flow.holding import Hold
 from runfold.flow.seal import is_erased
+from runfold.flow.start import told
 from runfold.flow.streams import erasure_id
 from runfold.flow.trace import Trace
 from runfold.flow.why import Why, why
@@ -41,13 +43,22 @@ class Examined(Handle):
         now = await self._engine.node.store.now()
         answer = await asyncio.to_thread(why, definition, history, step, now=now)
         obstacles = Obstacles(self._engine.node.store, now)
-        told = await obstacles.told(answer.holds, position=history[-1].position)
-        start = history[0].event
+        holds = await obstacles.told(answer.holds, position=history[-1].position)
+        start = told(history)[0].event
         assert isinstance(start, FlowStart)
         due_at = start.due_at or history[0].ts + timedelta(seconds=start.delay or 0)
         deadline = deadline_of(start.deadline, definition.deadline, due_at)
         is_open = deadline is not None and answer.status not in ENDED
-        return replace(answer, holds=tuple(told), deadline=deadline if is_open else None)
+        holds = [self._known_here(hold) for hold in holds]
+        return replace(answer, holds=tuple(holds), deadline=deadline if is_open else None)
+
+    def _known_here(self, hold: Hold) -> Hold:
+        """Return ``hold`` with the news that the worker of this process cannot take it."""
+        worker = self._engine.node.worker
+        if hold.kind != "queued" or worker is None or (self._flow, hold.step) in worker.targets:
+            return hold
+        said = "this process has no handler for it: it waits for a worker that has one"
+        return replace(hold, text=f"{hold.text}; {said}")
 
     async def diff(self, other: Examined) -> Diff:
         """Return how it differs from ``other``, a run of any flow, version or database.
