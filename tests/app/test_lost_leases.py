@@ -81,7 +81,7 @@ async def test_claimed_jobs_that_cannot_be_read_are_tried_again(
             return await tasks(*args)
 
         monkeypatch.setattr(preparation, "tasks", fails_once)
-        monkeypatch.setattr(preparation, "tasks_at_once", lambda *args: None)
+        monkeypatch.setattr(preparation, "tasks_at_once", lambda jobs, _: ([], list(jobs)))
         again = await rf.start(work, 8)
         assert await again.result(timeout=10) == 8
         assert await run.result(timeout=10) == 7

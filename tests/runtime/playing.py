@@ -138,7 +138,7 @@ class Play:
         act = run.open.get((job.step, job.activation))
         if act is None:
             return
-        brief = (await self._facts.briefs([job]))[0]
+        ((_, brief),) = await self._facts.briefs([job])
         start = brief.start.event
         assert isinstance(start, ev.FlowStart)
         input = start.input if brief.plan is None else resolve(brief.plan, brief.events)

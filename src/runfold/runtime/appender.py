@@ -361,12 +361,15 @@ class Appender:
                 for draft, state in zip(submission.drafts, states, strict=True):
                     recorded.append(Recorded(position, stream, version, ts, *draft, state))
                     position, version = position + 1, version + 1
-        started = {claim.queue: claim.state for claim in claims}
+        started = {
+            claim.queue: (StepStarted(queue=claim.queue, worker=self.worker), claim.state)
+            for claim in claims
+        }
         for job in committed.jobs:
-            event = StepStarted(queue=job.queue, worker=self.worker)
-            where = (job.position, job.stream, job.version, job.ts)
-            one = Recorded(*where, event, job.step, job.activation, job.attempt, job.key)
-            recorded.append(one._replace(state=started[job.queue]))
+            event, state = started[job.queue]
+            where = (job.position, job.stream, job.version, job.ts, event)
+            attempt = (job.step, job.activation, job.attempt, job.key, None)
+            recorded.append(Recorded(*where, *attempt, state))
         return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
+
+from pydantic_core import to_json
 
 from runfold.flow.replacing import Replacement
 from runfold.flow.work import Decision, Gate, Ready
 from runfold.ports import Change, Row
-
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
@@ -60,3 +59,7 @@ def effects(flow: str, decision: Decision, *, offset: int = 0) -> dict[str, Any]
         fields["version"] = decision.expected_version
         fields["clears"] = True
     return fields
+
+
+def _dumps(inputs: Any) -> str:
+    return to_json(inputs).decode()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 from runfold.flow.events import (
     Emit,
@@ -55,14 +56,17 @@ class Facts:
         """Forget everything: the log may not be what it was."""
         self._facts.clear()
 
-    def known(self, jobs: Sequence[Job]) -> list[Brief] | None:
-        """Return what each of ``jobs`` is about, None when something of it must be read."""
-        try:
-            return [_brief(job, _plan(job), self._facts) for job in jobs]
-        except KeyError:
-            return None
+    def known(self, jobs: Sequence[Job]) -> tuple[list[tuple[Job, Brief]], list[Job]]:
+        """Return what each of ``jobs`` is about, and those of which something must be read."""
+        found, rest = [], []
+        for job in jobs:
+            try:
+                found.append((job, _brief(job, _plan(job), self._facts)))
+            except KeyError:
+                rest.append(job)
+        return found, rest
 
-    async def briefs(self, jobs: Sequence[Job]) -> list[Brief]:
+    async def briefs(self, jobs: Sequence[Job]) -> list[tuple[Job, Brief]]:
         """Return what each of ``jobs`` is about, with one read for all that is not known."""
         plans = [_plan(job) for job in jobs]
         facts = await self._fetch(
@@ -72,7 +76,7 @@ class Facts:
                 for at in _places(plan)
             }
         )
-        return [_brief(job, plan, facts) for job, plan in zip(jobs, plans, strict=True)]
+        return [(job, _brief(job, plan, facts)) for job, plan in zip(jobs, plans, strict=True)]
 
     async def _fetch(self, wanted: Set[tuple[int, int]]) -> dict[tuple[int, int], Recorded]:
         found = {place: self._facts[place] for place in wanted & self._facts.keys()}
@@ -84,7 +88,7 @@ class Facts:
 
 
 def _plan(job: Job) -> list[Any] | None:
-    return None if job.inputs is None else json.loads(job.inputs)
+    return None if job.inputs is None else from_json(job.inputs)
 
 
 def _places(plan: list[Any] | None) -> list[int]:

@@ -60,21 +60,19 @@ class Preparation:
 
     def tasks_at_once(
         self, jobs: Sequence[Job], record: RecordFor
-    ) -> list[tuple[Job, Task]] | None:
-        """Return a task for each of ``jobs`` if their history is in memory, else None."""
-        briefs = self._facts.known(jobs)
-        return None if briefs is None else self._tasks(jobs, briefs, record)
+    ) -> tuple[list[tuple[Job, Task]], list[Job]]:
+        """Return a task for each of ``jobs`` whose history is in memory, and the other jobs."""
+        briefs, rest = self._facts.known(jobs)
+        return self._tasks(briefs, record), rest
 
     async def tasks(self, jobs: Sequence[Job], record: RecordFor) -> list[tuple[Job, Task]]:
         """Return a task for each of ``jobs``."""
-        return self._tasks(jobs, await self._facts.briefs(jobs), record)
+        return self._tasks(await self._facts.briefs(jobs), record)
 
     def _tasks(
-        self, jobs: Sequence[Job], briefs: Sequence[Brief], record: RecordFor
+        self, briefs: Sequence[tuple[Job, Brief]], record: RecordFor
     ) -> list[tuple[Job, Task]]:
-        return [
-            (job, self._task(job, brief, record)) for job, brief in zip(jobs, briefs, strict=True)
-        ]
+        return [(job, self._task(job, brief, record)) for job, brief in briefs]
 
     async def execute(self, task: Task) -> list[Draft]:
         """Run the handler; return what ends the attempt."""

@@ -216,11 +216,10 @@ class Worker:
         for job in jobs:
             self._busy[job.queue] += 1
             self._unknown.add(job.id)
-        tasks = self._preparation.tasks_at_once(jobs, self._record)
-        if tasks is None:
-            self._spawn(self._prepare(list(jobs)))
-        else:
-            self._start(tasks)
+        tasks, rest = self._preparation.tasks_at_once(jobs, self._record)
+        self._start(tasks)
+        if rest:
+            self._spawn(self._prepare(rest))
 
     async def _prepare(self, jobs: list[Job]) -> None:
         try:

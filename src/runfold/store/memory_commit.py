@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from runfold.ports import Batch, Committed, Item, Outcome, Refusal
 from runfold.store.memory_claim import claim
@@ -175,7 +176,7 @@ def _add(log: Log, work: Work, ts: datetime, place: int) -> None:
 
 def _remember(log: Log, batch: Batch, committed: Committed, now: datetime) -> None:
     log.batches[batch.appender, batch.number] = committed
-    for key in list(log.batches)[:2]:
+    for key in list(islice(log.batches, 2)):
         kept_since = log.batches[key].ts
         if kept_since is not None and kept_since + BATCHES_KEPT < now:
             del log.batches[key]

@@ -300,8 +300,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 continue
             handle = ready.next()
             self.left -= 1
-            if not handle.cancelled():
-                handle._run()  # noqa: SLF001 - what every event loop calls
+            if not handle._cancelled:  # noqa: SLF001 - what every event loop looks at
+                handle._run()  # noqa: SLF001 - and calls
         self._stopping = True
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

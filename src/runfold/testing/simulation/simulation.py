@@ -50,6 +50,8 @@ from runfold.testing.simulation.stubs import Stub, replaced
 In = TypeVar("In")
 Out = TypeVar("Out")
 What = Literal["scheduled", "started", "completed", "errored", "retry", "failed"]
+GC_THRESHOLD = 200_000
+"""After how many new objects garbage is collected: nothing here lives for long."""
 STEPS_MAX = 2_000_000
 """How many callbacks may run in one call without anything being recorded."""
 
@@ -98,7 +100,7 @@ class Simulation:
             raise RunfoldError("this simulation is entered already; make another one")
         with contextlib.ExitStack() as stack:
             self._build()
-            stack.enter_context(relaxed_collector(self._settings.gc_threshold))
+            stack.enter_context(relaxed_collector(max(GC_THRESHOLD, self._settings.gc_threshold)))
             stack.enter_context(guarded())
             stack.callback(self._stage.close)
             stack.callback(self._end)
