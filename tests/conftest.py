@@ -15,7 +15,13 @@ from itertools import count
 import psycopg
 import pytest
 from benchmarks.server import running_server
+from hypothesis import Phase, settings
 from sqlalchemy.engine import make_url
+
+# Of the mutation run: the same examples each time, and the first that fails is enough.
+settings.register_profile(
+    "mutation", derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+)
 
 FAST = (
     # What a test run may lose: nothing outlives it.
