@@ -33,6 +33,7 @@ from runfold.runtime.node import ROLES, Node, Work
 from runfold.settings import Settings, seconds
 from runfold.store import open_store
 from runfold.store.codec import JsonCodec
+from runfold.store.memory_rebuild import Aside
 from runfold.sync import SyncRunfold
 from runfold.system import RandomIds, SystemClock, relaxed_collector
 
@@ -95,7 +96,7 @@ class Runfold(Starting, Importing, Watching):
         """How far read models are."""
         self.flows = Flows(self._session, self.projections)
         """What was served here."""
-        self.queues = Queues(self._session, self.flows)
+        self.queues = Queues(self._session, Aside, self.flows)
         """What waits, and what holds it back."""
         self.runs = Runs(self._session, self.projections)
         """Listings of runs."""

@@ -85,13 +85,13 @@ class SyncQueues:
     def __init__(self, call: Call, queues: Queues) -> None:
         self._call, self._queues = call, queues
 
-    def list(self) -> list[QueueInfo]:
+    def list(self, **options: Any) -> list[QueueInfo]:
         """As ``Runfold.queues.list``."""
-        return self._call(self._queues.list())
+        return self._call(self._queues.list(**options))
 
-    def stats(self, name: Any) -> QueueInfo:
+    def stats(self, name: Any, **options: Any) -> QueueInfo:
         """As ``Runfold.queues.stats``."""
-        return self._call(self._queues.stats(name))
+        return self._call(self._queues.stats(name, **options))
 
     def pause(self, name: Any, **options: Any) -> None:
         """As ``Runfold.queues.pause``."""

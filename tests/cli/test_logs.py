@@ -52,3 +52,14 @@ def test_a_level_that_there_is_not_is_refused(past: None, runfold: Call) -> None
     refused = runfold("logs", "--level", "loud", "--url", URL)
     assert refused.exit_code == 2
     assert "'loud' is not one of" in refused.stderr
+
+
+def test_runs_and_queues_are_listed_as_they_were(past: None, runfold: Call) -> None:
+    before, after = "2000-01-01T00:00:00", "2100-01-01T00:00:00"
+    listed = runfold("runs", "ls", "--at", after, "--url", URL, "--json")
+    (run,) = json.loads(listed.output)["items"]
+    assert (run["name"], run["status"]) == ("greet", "completed")
+    for noun in ("runs", "queues"):
+        none = runfold(noun, "ls", "--at", before, "--url", URL, "--json")
+        assert none.exit_code == 0, none.stderr
+        assert json.loads(none.output)["items"] == []

@@ -31,11 +31,12 @@ def queues() -> None:
 
 
 @queues.command()
+@click.option("--at", type=Moment(), help="As they were at this moment.")
 @database_options
 @json_option
-def ls(database: Database, as_json: bool) -> None:
+def ls(database: Database, as_json: bool, at: datetime | None) -> None:
     """List the queues that have jobs, limits or a pause."""
-    found = database.ask(lambda rf: rf.queues.list())
+    found = database.ask(lambda rf: rf.queues.list(at=at))
     if as_json:
         return say_json({"items": found})
     columns = ("name", "ready", "blocked", "leased", "delayed", "paused", "limits")

@@ -28,6 +28,7 @@ def runs() -> None:
 @click.option("--queue", help="Of this queue only.")
 @click.option("--since", type=Moment(), help="Created at this moment, as ISO 8601, or after it.")
 @click.option("--until", type=Moment(), help="Created before this moment.")
+@click.option("--at", type=Moment(), help="As they were at this moment.")
 @click.option("--limit", type=int, default=50, show_default=True, help="How many, 1 to 1000.")
 @click.option("--cursor", help="Where the page before ended.")
 @database_options

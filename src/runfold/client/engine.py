@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from runfold.client.filters import refused
 from runfold.client.following import Following
 from runfold.define.values import ANY, Value
 from runfold.errors import RunNotFound, StoreUnavailable
@@ -17,6 +18,7 @@ from runfold.kernel.event import Draft, Event, Recorded
 from runfold.ports import Outcome
 from runfold.runtime.hub import Watched
 from runfold.runtime.node import Node
+from runfold.runtime.past import position_at
 from runfold.runtime.tail import decode
 
 T = TypeVar("T")
@@ -76,21 +78,28 @@ class Engine:
         return decode(node.codec, rows[-1]) if rows and rows[-1].topic in ENDS else None
 
     async def fold(
-        self, stream: int, *, version: int | None = None, at: datetime | None = None
+        self,
+        stream: int,
+        *,
+        version: int | None = None,
+        at: datetime | None = None,
+        position: int | None = None,
     ) -> Folded:
-        """Return the run folded to its end, up to ``version``, or up to the moment ``at``."""
+        """Return the run folded to its end, to ``version``, the moment ``at``, or ``position``."""
         if version is not None and version < 1:
             raise ValueError(f"version is {version}, expected 1 or more")
         if at is not None and at.tzinfo is None:
             raise ValueError(f"at is {at!r}, expected a moment with a time zone")
-        run = await self._folded(stream, version, at)
+        run = await self._folded(stream, version, at, position)
         if run is None:
             raise ValueError(f"the run did not exist at {at}")
         if version is not None and run.version < version:
             raise ValueError(f"version is {version}, the run is at version {run.version}")
         return run
 
-    async def _folded(self, stream: int, version: int | None, at: datetime | None) -> Folded | None:
+    async def _folded(
+        self, stream: int, version: int | None, at: datetime | None, position: int | None
+    ) -> Folded | None:
         run: Folded | None = None
         node, after, is_more = self.node, 0, True
         while is_more:
@@ -99,12 +108,29 @@ class Engine:
             for row in rows:
                 if at is not None and row.ts > at:
                     return run
+                if position is not None and row.position > position:
+                    return run
                 recorded = decode(node.codec, row)
                 if run is None:
                     run = await self.new(recorded.event)
                 evolve(run, recorded)
                 after = row.version
         return run
+
+    async def place(self, at: Any) -> tuple[int, datetime]:
+        """Return the last position at a moment or position ``at``, and when that was.
+
+        Raises ``InvalidInput`` for what is neither, or lies behind the end of the log.
+        """
+        store, head = self.node.store, await self.node.store.head()
+        if isinstance(at, datetime) and at.utcoffset() is not None:
+            return await position_at(store, at, head), at
+        if isinstance(at, bool) or not isinstance(at, int) or not 1 <= at <= head:
+            raise refused(
+                "at", f"at is {at!r}, expected a moment with a time zone, or a position 1 to {head}"
+            )
+        (stored,) = await store.read(after=at - 1, limit=1)
+        return at, stored.ts
 
     async def now(self) -> datetime:
         """Return what the store's clock says, about, where that saves asking it."""

@@ -7,6 +7,7 @@ So a listing is right at once after every commit, and costs the folding of what 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from runfold.client.run_query import RunQuery
 from runfold.client.session import Session
@@ -25,13 +26,24 @@ class Finder:
         self._session = session
 
     async def states(
-        self, query: RunQuery, *, before: int | None = None
+        self,
+        query: RunQuery,
+        *,
+        before: int | None = None,
+        at: tuple[int, datetime] | None = None,
     ) -> AsyncIterator[tuple[int, RunState]]:
-        """Yield the wanted runs below stream ``before``, newest first, with their streams."""
-        engine = self._session.engine
+        """Yield the wanted runs below stream ``before``, newest first, with their streams.
+
+        ``at``: as they were when that position was the last, at that moment.
+        """
+        engine, position = self._session.engine, None
+        if at is not None:
+            position = at[0]
+            before = min(before or position + 1, position + 1)  # Streams are positions.
         async for streams in self._begun(query, before):
             for stream in streams:
-                state = run_state(await engine.fold(stream), await engine.now())
+                now = await engine.now() if at is None else at[1]
+                state = run_state(await engine.fold(stream, position=position), now)
                 if query.takes(state):
                     yield stream, state
 
@@ -41,11 +53,11 @@ class Finder:
             for stream in streams:
                 yield stream
 
-    async def count(self, query: RunQuery) -> int:
-        """Return how many runs are wanted."""
+    async def count(self, query: RunQuery, *, at: tuple[int, datetime] | None = None) -> int:
+        """Return how many runs are wanted; ``at``: were, as of then."""
         found = 0
-        if query.asks_state:
-            async for _ in self.states(query):
+        if query.asks_state or at is not None:
+            async for _ in self.states(query, at=at):
                 found += 1
         else:
             async for streams in self._begun(query, None):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from runfold.client.filters import checked_name, refused
 from runfold.client.flows import Flows
@@ -15,7 +15,8 @@ from runfold.define.queue import Queue
 from runfold.errors import InvalidDefinition
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.limits import keys_of
-from runfold.ports import QueueState
+from runfold.ports import LogIdentity, QueueState, Rebuilding
+from runfold.runtime.rebuild import fill
 
 _UNTIL_RESUMED = datetime.max.replace(tzinfo=UTC)
 
@@ -61,27 +62,57 @@ class QueueInfo:
         )  # fmt: skip
 
 
+class Aside(Rebuilding, Protocol):
+    """Working tables that nobody works with, filled to be asked."""
+
+    def end(self) -> None: ...
+
+    def queues(self, now: datetime) -> Sequence[QueueState]: ...
+
+
 class Queues:
     """``rf.queues``."""
 
-    def __init__(self, session: Session, flows: Flows | None = None) -> None:
-        self._session, self._flows = session, flows
+    def __init__(
+        self,
+        session: Session,
+        aside: Callable[[LogIdentity], Aside],
+        flows: Flows | None = None,
+    ) -> None:
+        self._session, self._aside, self._flows = session, aside, flows
 
-    async def list(self) -> list[QueueInfo]:
+    async def list(self, *, at: datetime | int | None = None) -> list[QueueInfo]:
         """Return every queue that has jobs, limits or a pause, or is used by what is served
-        here, by name."""
+        here, by name.
+
+        ``at``: as they were at a moment (aware), or when an event was the last: its position.
+        Such a question folds the log up to there, as a rebuild does: it takes seconds for each
+        100,000 events. What a limit would have held back counts as ready then, one job for each
+        key of it. Raises ``InvalidInput``.
+        """
+        if at is not None:
+            return [QueueInfo.of(state) for state in await self._past(at)]
         found = {name: QueueInfo(name) for name in self._session.catalog.queue_names()}
         for state in await self._session.node.store.queues():
             found[state.name] = QueueInfo.of(state)
         return [found[name] for name in sorted(found)]
 
-    async def stats(self, name: str | Queue) -> QueueInfo:
-        """Return one queue; nothing waits in one that nobody has ever used."""
+    async def stats(self, name: str | Queue, *, at: datetime | int | None = None) -> QueueInfo:
+        """Return one queue; nothing waits in one that nobody has ever used. ``at``: as ``list``."""
         queue = _name(name)
-        for state in await self._session.node.store.queues():
+        states = self._session.node.store.queues() if at is None else self._past(at)
+        for state in await states:
             if state.name == queue:
                 return QueueInfo.of(state)
         return QueueInfo(queue)
+
+    async def _past(self, at: datetime | int) -> Sequence[QueueState]:
+        node = self._session.node
+        head, now = await self._session.engine.place(at)
+        tables = self._aside(node.store.identity)
+        await fill(tables, node.store, node.codec, head=head, now=now)
+        tables.end()
+        return tables.queues(now)
 
     async def pause(
         self, name: str | Queue, *, key: Any = None, until: datetime | None = None

@@ -60,6 +60,7 @@ class Runs:
         order: str = "newest",
         limit: int = 50,
         cursor: str | None = None,
+        at: datetime | int | None = None,
     ) -> Page:
         """Return a page of runs, newest first, without their ``steps`` and ``data``.
 
@@ -72,17 +73,26 @@ class Runs:
         ``of``: of one flow or job. ``status``: one or several, or what other systems call it
         (``PENDING``, ``PROCESSING``, ...). ``tags``: with all of these. ``queue``: whose entry
         waits there. ``since``, ``until``: created at or after, and before, a moment (aware).
-        ``limit``: 1 to 1000. ``cursor``: the ``next`` of the page before. Raises
+        ``limit``: 1 to 1000. ``cursor``: the ``next`` of the page before. ``at``: as they were
+        at a moment (aware), or when an event was the last: its position; each run that is looked
+        at is folded up to there, newest first, and only by flow without looking. Raises
         ``InvalidInput``.
         """
         if order not in ORDERS:
             raise refused("order", f"order is {order!r}, expected one of {ORDERS!r}")
         query = self._query(of, status, tags, queue, since, until)
         most, items = checked_limit(limit), list[RunState]()
+        if order == "next" and at is not None:
+            raise refused("at", "at is given, and the order of claims is that of now")
         if order == "next":
             return await self._next(query, most, checked_place(cursor))
         last = before = checked_cursor(cursor)
-        async for stream, state in self._rows.states(query, before=before, limit=most + 1):
+        states = (
+            self._rows.states(query, before=before, limit=most + 1)
+            if at is None
+            else self._finder.states(query, before=before, at=await self._session.engine.place(at))
+        )
+        async for stream, state in states:
             if len(items) == most:
                 return Page(items, str(last))
             items.append(replace(state, steps=[], data={}))
@@ -107,9 +117,13 @@ class Runs:
         queue: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        at: datetime | int | None = None,
     ) -> int:
         """Return how many runs ``list`` would find."""
-        return await self._rows.count(self._query(of, status, tags, queue, since, until))
+        query = self._query(of, status, tags, queue, since, until)
+        if at is not None:
+            return await self._finder.count(query, at=await self._session.engine.place(at))
+        return await self._rows.count(query)
 
     async def cancel(
         self, of: Any = None, *, tags: Sequence[str], reason: str | None = None

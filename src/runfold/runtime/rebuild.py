@@ -27,6 +27,7 @@ from runfold.ports import Codec, Name, Rebuilding, Restored, RestoredRun, Store,
 from runfold.runtime.decisions import rows
 from runfold.runtime.dispatcher import CURSOR
 from runfold.runtime.erasure import is_finished, timer
+from runfold.runtime.past import Prefix
 from runfold.runtime.rebuild_counts import Counts
 from runfold.runtime.rebuild_limits import WANTED, LimitsSaid
 from runfold.runtime.tail import decode
@@ -73,6 +74,15 @@ async def rebuild(
         await work.limits()
         await work.open_runs()
         return work.done
+
+
+async def fill(tables: Rebuilding, store: Store, codec: Codec, *, head: int, now: datetime) -> None:
+    """Fill ``tables`` with what was true when ``head`` was the last event, and it was ``now``."""
+    past: Any = Prefix(store, head)
+    work = _Rebuild(past, codec, tables, now)
+    await work.names(_untold)
+    await work.limits()
+    await work.open_runs()
 
 
 class _Folded(NamedTuple):

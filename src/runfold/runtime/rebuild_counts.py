@@ -17,6 +17,7 @@ from runfold.flow.events import StepStarted
 from runfold.flow.run import Run, evolve, new
 from runfold.kernel.event import Event, Recorded
 from runfold.ports import EventLog, RestoredLimits, Start, Stored
+from runfold.runtime.past import position_at
 from runfold.runtime.rebuild_limits import LimitsSaid, Place
 
 PAGE = 2000
@@ -53,7 +54,7 @@ class Counts:
         self._runs.clear()
         window = max(rate.per for rate in self._rates.values())
         folds = any(rate.by_lane for rate in self._rates.values())
-        after = await self._first_after(self._now - window)
+        after = await position_at(self._log, self._now - window, self._head)
         while after < self._head:
             page = await self._log.read(after=after, limit=PAGE, upto=self._head)
             after = page[-1].position
@@ -74,15 +75,6 @@ class Counts:
                 continue
             if rate.counts(started.position):
                 yield Start(bucket, started.ts, started.position)
-
-    async def _first_after(self, moment: datetime) -> int:
-        """Return the position up to which everything was recorded at ``moment`` or before."""
-        low, high = 0, self._head
-        while low < high:
-            middle = (low + high) // 2
-            (stored,) = await self._log.read(after=middle, limit=1)
-            low, high = (low, middle) if stored.ts > moment else (middle + 1, high)
-        return low
 
     async def _buckets(self, places: Iterable[Place]) -> dict[Place, tuple[str, ...]]:
         """Return the lane of the attempt to which the event at each place belongs."""

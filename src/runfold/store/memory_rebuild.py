@@ -12,10 +12,11 @@ from threading import Lock
 
 from runfold.errors import EngineRunning
 from runfold.flow.events import ENDS
-from runfold.ports import Name, RestoredLimits, RestoredRun
+from runfold.ports import LogIdentity, Name, QueueState, RestoredLimits, RestoredRun
 from runfold.store.buckets import limit_of
 from runfold.store.memory_lanes import Work
 from runfold.store.memory_log import Log, Stream
+from runfold.store.memory_queues import states
 
 NOBODY = 0
 """A token that no member has: what it leases is stalled."""
@@ -74,6 +75,17 @@ class MemoryRebuilding:
     async def save_cursor(self, name: str, position: int) -> None:
         """Put back how far a reader had come."""
         self.fresh.cursors[name] = self.fresh.identity, position
+
+
+class Aside(MemoryRebuilding):
+    """Tables beside those of a store of any kind, to be asked and thrown away."""
+
+    def __init__(self, identity: LogIdentity) -> None:
+        super().__init__(Log(identity))
+
+    def queues(self, now: datetime) -> list[QueueState]:
+        """Return every queue that has jobs, timers, limits or a closure, once all is put back."""
+        return states(self.fresh, now)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from runfold.runtime.node import Node
 from runfold.runtime.queues import Queues as NodeQueues
 from runfold.runtime.starter import Starter
 from runfold.settings import Settings
+from runfold.store.memory_rebuild import Aside
 
 T = TypeVar("T")
 Future = asyncio.Future
@@ -67,7 +68,7 @@ class Desk(Starting):
         self.engine = _Engine(node)
         self._session = Session(catalog, "default")
         self._session.attach(self.engine)
-        self.queues = Queues(self._session)
+        self.queues = Queues(self._session, Aside)
 
 
 class _Engine(Engine):
