@@ -274,3 +274,20 @@ def test_projections_that_cannot_be_kept_are_refused() -> None:
         Runfold("memory://", projections=[orders(), orders()])
     with pytest.raises(InvalidDefinition, match="expected a Projection or a Metric"):
         Runfold("memory://", projections=[Order])  # type: ignore[list-item]
+
+
+@scenario
+async def test_an_error_with_text_that_no_table_keeps_stops_no_view(url: str) -> None:
+    flow: Flow[Any, Any] = Flow("odd")
+
+    @flow.entry(retry=1)
+    async def say(_: Any) -> None:
+        message = "nothing \x00 here"
+        raise ValueError(message)
+
+    async with Runfold(url, flows=[flow]) as rf:
+        await rf.start(flow, 1)
+        await rf.run_until_idle()
+        assert {one.state for one in await rf.projections.status()} == {"live"}
+        (step,) = (await rf.view("steps").list()).items
+        assert step.error == "EXECUTION_ERROR: nothing \ufffd here"

@@ -145,4 +145,6 @@ def _change(rows: Rows[StepRow], row: StepRow, at: Logged[Any]) -> None:
 
 
 def _told(code: str, message: str) -> str:
-    return f"{code}: {message}"[:ERROR_MAX]
+    told = f"{code}: {message}"[:ERROR_MAX]
+    # A handler may raise with any text; what no table keeps must not stop the view.
+    return told.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
