@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from runfold.flow.events import FlowFailed, StepScheduled
+from runfold.flow.events import (
+    FlowCancelRequested,
+    FlowDraining,
+    FlowFailed,
+    StepCompleted,
+    StepScheduled,
+)
 from runfold.flow.work import Gate
 from runfold.testing.building import flow, step
 from runfold.testing.driver import BROKEN, Driver
@@ -102,3 +108,28 @@ def test_every_activation_has_a_compensation_of_its_own() -> None:
     names = [recorded.event.name for recorded in driver.found(StepScheduled)]
     assert len(set(names)) == len(names)
     assert driver.run.status == "cancelled"
+
+
+def test_a_compensation_is_decided_under_the_gate_that_was_closed_for_it() -> None:
+    driver = failed_saga(failure="stop")
+    (first,) = [one for one in driver.decisions if one.gate == Gate.COMPENSATING]
+    assert first.gates == 1 << Gate.CLOSED | 1 << Gate.COMPENSATING
+    scheduled = driver.found(StepScheduled)[-1]
+    (undone,) = [one for one in driver.found(StepCompleted) if one.step == "two"]
+    assert (scheduled.step, scheduled.cause) == ("two.compensate", undone.version)
+
+
+def test_a_drain_names_the_event_that_closed_the_gate() -> None:
+    driver = failing_saga()
+    driver.cancel()
+    (asked,) = driver.found(FlowCancelRequested)
+    driver.settle()
+    (draining,) = driver.found(FlowDraining)
+    assert draining.cause == asked.version
+    endless = flow(step("start", emits="x"), step("loop", "x", emits="x"), activations_max=2)
+    driver = Driver(endless)
+    driver.do("start", 1, "x")
+    driver.do("loop", 1, "x")
+    (draining,) = driver.found(FlowDraining)
+    (last,) = [one for one in driver.found(StepCompleted) if one.step == "loop"]
+    assert draining.cause == last.version

@@ -115,6 +115,10 @@ class Driver:
             assert decision.gates >> self.gate & 1, "a decision that its own gates refuse"
             assert decision.expected_version in {None, len(self.history)}
             assert len(decision.drafts) <= limit + 1
+            for row in decision.ready:
+                made_by = decision.drafts[row.draft]
+                is_of_step = row.kind in (None, "retry")
+                assert not is_of_step or made_by[1:3] == (row.step, row.activation)
             self.decisions.append(decision)
             self.append(decision.drafts, decision.ready)
             for place in decision.drops:
