@@ -1,36 +1,37 @@
-"""Rebuild: the runs view folded anew, from the first event of a log of 100,000, and compared."""
+"""Rebuild: the runs view folded anew from the first event of a log, by one process and by four.
+
+The log is written in bulk (``long_log``). ``--scale 10`` is the log of a million events.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from benchmarks import long_log
 from benchmarks.places import Place
-from benchmarks.shapes import Count, four_steps
 
 EVENTS = 100_000
-EVENTS_PER_FLOW = 17
+PROCESSES = 4
 
 
 async def measure(place: Place, scale: float) -> dict[str, float]:
-    """Return events per second of a rebuild and of a verification of the runs view."""
-    runs = max(3, int(EVENTS * scale / EVENTS_PER_FLOW))
-    count = Count(runs)
-    flow = four_steps(count)
-    rf: Any = place.runfold(flows=[flow])
-    async with rf:
-        for start in range(0, runs, 1000):
-            numbers = range(start, min(start + 1000, runs))
-            await rf.start_many(flow, [{"number": number} for number in numbers])
-        await count.complete.wait()
-        await rf.run_until_idle()
+    """Return events per second of rebuilds and of a verification of the runs view."""
+    events = await long_log.record(place, max(1000, int(EVENTS * scale)))
+    rf: Any = place.runfold()
     async with rf.connect():
-        (view,) = [one for one in await rf.projections.status() if one.name == "runs"]
-        events = view.position + view.lag
+        seconds = {
+            "rebuild": await _rebuilt(rf, 1),
+            f"rebuild, {PROCESSES} processes": await _rebuilt(rf, PROCESSES),
+        }
         began = time.perf_counter()
-        await rf.projections.rebuild("runs")
-        rebuilt = time.perf_counter()
         verified = await rf.projections.verify("runs")
-        done = time.perf_counter()
+        seconds["verify"] = time.perf_counter() - began
     assert verified.is_equal, verified
-    return {"rebuild": events / (rebuilt - began), "verify": events / (done - rebuilt)}
+    return {figure: events / took for figure, took in seconds.items()}
+
+
+async def _rebuilt(rf: Any, processes: int) -> float:
+    began = time.perf_counter()
+    await rf.projections.rebuild("runs", processes=processes)
+    return time.perf_counter() - began

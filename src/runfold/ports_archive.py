@@ -11,10 +11,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from runfold.items import Stored
+
 EVENTS_MAX = 5000
 """After how many events one transaction takes no further run; the first is taken whole."""
 AGAIN_SECONDS = 5.0
 """How long the timer of the newest event's run is put off."""
+
+
+class Wanted(NamedTuple):
+    """Which events a reader wants, of all that it passes."""
+
+    topics: Sequence[str]
+    part: int = 0
+    parts: int = 1
+    """Only those of streams that ``stream % parts`` gives ``part``."""
+    shared: Sequence[str] = ()
+    """Of these topics, whatever the stream."""
 
 
 class Counted(NamedTuple):
@@ -52,6 +65,13 @@ class Archives(Protocol):
 
     async def archived(self, streams: Sequence[int]) -> set[int]:
         """Return those of these streams that are in the archive."""
+        ...
+
+    async def read_wanted(self, wanted: Wanted, *, after: int, upto: int) -> list[Stored]:
+        """Return the events with positions in ``(after, upto]`` that are wanted, in order.
+
+        Of the log and the archive as they are at one moment.
+        """
         ...
 
     async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:

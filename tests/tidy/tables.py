@@ -18,7 +18,7 @@ LAYERS: dict[str, set[str]] = {
     "projections": {"kernel", "flow", "errors", "ports", "wire"},
     "items": _PURE_AND_ERRORS | {"settings"},
     "ports": _PURE_AND_ERRORS | {"settings", "items", "ports_archive", "ports_jobs", "ports_views"},
-    "ports_archive": set(),
+    "ports_archive": {"items"},
     "ports_jobs": {"items"},
     "ports_views": set(),
     "define": {"kernel", "flow", "errors", "settings"},

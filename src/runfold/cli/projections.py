@@ -44,14 +44,24 @@ def ls(database: Database, as_json: bool) -> None:
 @projections.command()
 @click.argument("name")
 @app_option
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="How many fold it, each a part of the runs.",
+)  # fmt: skip
 @database_options
 @json_option
-def rebuild(database: Database, as_json: bool, name: str, app: Runfold | None) -> None:
+def rebuild(
+    database: Database, as_json: bool, name: str, app: Runfold | None, processes: int
+) -> None:
     """Fold projection NAME anew beside the live view, then put it in its place.
 
     Ended in the middle, it goes on where it stood when called again.
     """
-    _ask(database, app, lambda rf: rf.projections.rebuild(name, progress=_told(as_json)))
+    told = _told(as_json)
+    _ask(
+        database, app,
+        lambda rf: rf.projections.rebuild(name, processes=processes, progress=told),
+    )  # fmt: skip
     if as_json:
         return say_json({"name": name, "rebuilt": True})
     return click.echo(f"{name} is rebuilt and live; the old table is kept")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from runfold.client.filters import refused
 from runfold.client.session import Session
 from runfold.client.view import ViewRows
 from runfold.errors import InvalidDefinition, InvalidInput, RunfoldError, ViewNotReady
@@ -17,11 +18,14 @@ from runfold.projections.projection import Projection
 from runfold.runtime.keeper import table_of
 from runfold.runtime.ownership import KEPT_FOR
 from runfold.runtime.view_build import Report, Verified, ViewBuild
+from runfold.runtime.view_parts import Parts
 from runfold.settings import seconds
 
 Row = TypeVar("Row")
 PATIENCE = 1.0
 """Seconds that a listing waits for a view before it asks the log."""
+PROCESSES_MAX = 64
+"""How many processes one rebuild spawns at most."""
 WAIT_MIN, WAIT_MAX = 0.002, 0.05
 """Seconds between two looks at how far a view is that another process keeps."""
 
@@ -98,14 +102,25 @@ class Projections:
             node.projector.look_again()
         return bool(resumed)
 
-    async def rebuild(self, name: Any, *, progress: Report | None = None) -> None:
+    async def rebuild(
+        self, name: Any, *, processes: int = 1, progress: Report | None = None
+    ) -> None:
         """Fold a projection anew, beside the live view, and put the new rows in its place.
 
         Readers see the old rows until then; the old table is kept. One that was interrupted is
-        taken up where it stood. ``progress`` is called after each page. Raises
-        ``ViewNotReady`` while another process builds it.
+        taken up where it stood. ``processes`` (1 to 64): so many are spawned, each folds a part
+        of the runs; only of projections with ``parallel=True``. ``progress`` is called after each
+        page. Raises ``ViewNotReady`` while another process builds it, or when one that was
+        spawned has died, ``InvalidInput`` for what cannot be divided or handed to a process.
         """
-        await self._build(name, progress).rebuild()
+        if type(processes) is not int or not 1 <= processes <= PROCESSES_MAX:
+            raise refused("processes", f"processes is {processes!r}, expected 1 to {PROCESSES_MAX}")
+        build = self._build(name, progress)
+        if processes == 1:
+            await build.rebuild()
+        else:
+            parts = self._parts(name, processes, progress)
+            await build.rebuild(parts=processes, elsewhere=parts.fold)
 
     async def rollback(self, name: Any, *, progress: Report | None = None) -> None:
         """Put the rows that were live before the last rebuild or version back in their place.
@@ -152,6 +167,19 @@ class Projections:
             return await self.table(projection)
         except (TimeoutError, ViewNotReady):
             return None
+
+    def _parts(self, name: Any, processes: int, progress: Report | None) -> Parts:
+        node, projection = self._session.node, self._find(name)
+        if not projection.parallel:
+            raise refused(
+                "processes",
+                f"projection {projection.name!r} is not divided by run (parallel=True): its rows "
+                "are about several runs, so one process folds it; leave processes out",
+            )
+        return Parts(
+            node.store, node.codec, node.clock, projection, processes=processes,
+            tokens=node.ids.token, lease=seconds(node.settings.lease), report=progress,
+        )  # fmt: skip
 
     async def table(self, projection: Projection[Any]) -> ViewTable:
         """Return the table that is read for a projection; raise ``ViewNotReady`` without one."""

@@ -13,6 +13,7 @@ take a path past its transcoder. (Importing that library replaces
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -69,10 +70,15 @@ class JsonCodec(Mapper[UUID]):
         registry: Registry = REGISTRY,
     ) -> None:
         super().__init__(transcoder or _transcoder(), compressor, cipher)
-        self._registry = registry
+        self._registry, self._given = registry, transcoder
         self._plain = compressor is None and cipher is None
         self._types: dict[type[Event], _Type] = {}
         self._topics: dict[str, _Type] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be the same in another process, where what was given can be taken there."""
+        made = partial(type(self), registry=self._registry)
+        return made, (self._given, self.compressor, self.cipher)
 
     def encode(self, draft: Draft) -> Encoded:
         """Return ``draft`` as a store writes it.

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest
+from runfold.ports import Stored
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest, Wanted
 from runfold.store.memory_log import Log
 
 _KIND = "archive"
@@ -44,6 +45,16 @@ class MemoryArchive:
         """Return those of these streams that are in the archive."""
         with self._lock:
             return self._log.archived & set(streams)
+
+    async def read_wanted(self, wanted: Wanted, *, after: int, upto: int) -> list[Stored]:
+        """Return the events with positions in ``(after, upto]`` that are wanted, in order."""
+        topics, part, parts, shared = wanted
+        with self._lock:
+            return [
+                one
+                for one in self._log.events[after:upto]
+                if one.topic in topics and (one.stream % parts == part or one.topic in shared)
+            ]
 
     async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
         """Store ``rests`` in place of these events of a run."""

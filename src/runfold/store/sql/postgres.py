@@ -55,6 +55,10 @@ class PostgresStore(PostgresLog, PostgresArchive, PostgresWork, PostgresDoorbell
         self.views = PostgresViews(lambda: self.identity.log_id, self._address.place)
         self._reset()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Be, in another process, a store of the same log that is not open."""
+        return type(self), (self._url, self.settings, self.namespace)
+
     def attach(self, namespace: str) -> PostgresStore:
         """Return a store of ``namespace`` in the same database; itself when it is its own."""
         if namespace == self.namespace:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
+from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, select
 
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest
-from runfold.store.sql import archive_queries
+from runfold.ports import Stored
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest, Wanted
+from runfold.store.sql import archive_queries, log_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.postgres_queries import PostgresQueries
 from runfold.store.sql.schema import ARCHIVE
 
 _ARCHIVE = "SELECT runfold.archive($1, $2, $3, $4, $5)"
+_READ_WANTED = for_postgres(
+    log_queries.read_wanted(
+        lambda column, name: column == any_(bindparam(name, type_=ARRAY(Text())))
+    )
+)
 _ERASE = "SELECT runfold.erase($1, $2, $3, $4, $5)"
 _ARCHIVABLE = for_postgres(archive_queries.archivable())
 _COUNTED = for_postgres(archive_queries.counted())
@@ -42,6 +48,13 @@ class PostgresArchive(PostgresQueries):
     async def archived(self, streams: Sequence[int]) -> set[int]:
         """Return those of these streams that are in the archive."""
         return {stream for (stream,) in await self._rows(_ARCHIVED, streams=streams)}
+
+    async def read_wanted(self, wanted: Wanted, *, after: int, upto: int) -> list[Stored]:
+        """Return the events with positions in ``(after, upto]`` that are wanted, in order."""
+        topics, part, parts, shared = wanted
+        asked = {"topics": topics, "part": part, "parts": parts, "shared": shared}
+        rows = await self._rows(_READ_WANTED, after=after, upto=upto, **asked)
+        return [Stored(*row) for row in rows]
 
     async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
         """Store ``rests`` in place of these events of a run."""

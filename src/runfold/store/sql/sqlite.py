@@ -72,6 +72,10 @@ class SqliteStore(SqliteArchive):
         self._open: _Open | None = None
         self.views = SqliteViews(lambda: self._held, lambda: self.identity.log_id)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be, in another process, a store of the same log that is not open."""
+        return type(self), (self.url, self.settings, self.namespace)
+
     def attach(self, namespace: str) -> SqliteStore:
         """Return a store of ``namespace`` on the same file."""
         return SqliteStore(self.url, self.settings, namespace)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, literal_column, select, update
 
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest
-from runfold.store.sql import archive_queries
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest, Wanted
+from runfold.store.sql import archive_queries, log_queries
 from runfold.store.sql.compiled import for_sqlite
 from runfold.store.sql.schema import ARCHIVE, EVENTS, OPEN_RUNS, STREAMS, TIMERS
 from runfold.store.sql.sqlite_erase import erase
 from runfold.store.sql.sqlite_lane import transaction
+from runfold.store.sql.sqlite_read import stored
 from runfold.store.sql.sqlite_values import clock, given, limited, listed, micros, param, prepared
 
 if TYPE_CHECKING:
-    from runfold.ports import LogIdentity
+    from runfold.ports import LogIdentity, Stored
     from runfold.store.sql.sqlite import _Open
 
 _LOG, _STREAM = param("log"), param("of_stream")
@@ -65,6 +66,9 @@ _IS_HERE = prepared(
 )  # fmt: skip
 _ARCHIVABLE = for_sqlite(archive_queries.archivable())
 _COUNTED = for_sqlite(archive_queries.counted())
+_READ_WANTED = for_sqlite(
+    log_queries.read_wanted(lambda column, name: column.in_(select(given(name).c.value)))
+)
 _KIND = "archive"
 
 
@@ -94,6 +98,16 @@ class SqliteArchive:
         asked = (self.identity.log_id, listed(streams))
         rows = await self._held.read(lambda c: c.execute(_IS_HERE, asked).fetchall())
         return {row[0] for row in rows}
+
+    async def read_wanted(self, wanted: Wanted, *, after: int, upto: int) -> list[Stored]:
+        """Return the events with positions in ``(after, upto]`` that are wanted, in order."""
+        asked = {"part": wanted.part, "parts": wanted.parts, "after": after, "upto": upto}
+        values = _READ_WANTED.values(
+            log_id=self.identity.log_id, topics=listed(wanted.topics),
+            shared=listed(wanted.shared), **asked,
+        )  # fmt: skip
+        rows = await self._held.read(lambda c: c.execute(_READ_WANTED.text, values).fetchall())
+        return stored(rows)
 
     async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
         """Store ``rests`` in place of these events of a run."""

@@ -115,7 +115,7 @@ class SqliteReader:
         rows = self._ask(connection, _READ, after=after, upto=end, limit=limit)
         if log_queries.has_hole(rows, after=after, limit=limit, upto=upto):
             rows = self._ask(connection, _READ_ALL, after=after, upto=end, limit=limit)
-        return _stored(rows)
+        return stored(rows)
 
     def read_stream(
         self, connection: sqlite3.Connection, stream: int, after: int, limit: int, upto: int | None
@@ -124,7 +124,7 @@ class SqliteReader:
         end = END if upto is None else upto
         asked = {"stream": stream, "after": after, "upto": end, "limit": limit}
         rows = self._ask(connection, _READ_STREAM, **asked)
-        return _stored(rows or self._ask(connection, _READ_STREAM_ARCHIVED, **asked))
+        return stored(rows or self._ask(connection, _READ_STREAM_ARCHIVED, **asked))
 
     def read_versions(
         self, connection: sqlite3.Connection, wanted: Sequence[tuple[int, int]]
@@ -135,7 +135,7 @@ class SqliteReader:
             found = {(row[1], row[2]) for row in rows}
             rest = listed(place for place in wanted if tuple(place) not in found)
             rows += self._ask(connection, _READ_VERSIONS_ARCHIVED, places=rest)
-        return _stored(rows)
+        return stored(rows)
 
     def read_streams(
         self, connection: sqlite3.Connection, streams: Sequence[int], upto: int
@@ -146,7 +146,7 @@ class SqliteReader:
             rows += self._ask(
                 connection, _READ_STREAMS_ARCHIVED, streams=listed(sorted(rest)), upto=upto
             )
-        return _stored(rows)
+        return stored(rows)
 
     def head(self, connection: sqlite3.Connection) -> int:
         """Return the position of the last event, 0 in an empty log."""
@@ -260,7 +260,7 @@ class SqliteReader:
         return connection.execute(question.text, values).fetchall()
 
 
-def _stored(rows: list[tuple[Any, ...]]) -> list[Stored]:
+def stored(rows: list[tuple[Any, ...]]) -> list[Stored]:
     """Return rows as events; those of one commit have one time, which is converted once."""
     found, last, ts = [], -1, moment(0)
     for row in rows:
