@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -16,7 +17,7 @@ from runfold import LogEvent, Projection, Rows
 from runfold.flow.events import Emit, FlowStart, Log
 from runfold.kernel.event import Draft
 from runfold.ports import Batch, Item
-from runfold.ports_views import ViewPart
+from runfold.ports_views import View, ViewPart
 from runfold.projections.logged import Logged
 from runfold.runtime import projector as projector_module
 from runfold.runtime import view_build
@@ -144,6 +145,18 @@ async def _parts(store: MemoryStore, projection: Projection[Any], parts: int, pa
     return await store.views.checksum(table)
 
 
+async def _elsewhere(
+    store: MemoryStore, projection: Projection[Any], page: int, views: Sequence[View], upto: int
+) -> None:
+    """Fold each part as a process of its own would, the last one first."""
+    for number, view in enumerate(reversed(views)):
+        build = ViewBuild(
+            store, store.views, CODEC, Running(), projection,
+            token=20 + number, lease=3600, page=page + number,
+        )  # fmt: skip
+        await build.fold_part(view, upto)
+
+
 histories = st.lists(
     st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["a", "b", "c", "log"])), max_size=12),
     max_size=6,
@@ -174,8 +187,12 @@ def test_live_rebuilt_and_divided_are_the_same(
                 )
                 assert (await build.verify()).is_equal
                 table = await build.rebuild() if head else table_of(projection, 1)
+                assert await store.views.checksum(table) == live
+                if head and projection.parallel:
+                    folded = partial(_elsewhere, store, projection, page)
+                    table = await build.rebuild(parts=parts, elsewhere=folded)
             assert await store.views.checksum(table) == live
         divided = await _parts(store, projections[0], parts, page)
-        assert divided == await store.views.checksum(table_of(projections[0], 2 if head else 1))
+        assert divided == await store.views.checksum(table_of(projections[0], 3 if head else 1))
 
     asyncio.run(compare())

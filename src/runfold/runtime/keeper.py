@@ -98,7 +98,8 @@ class Keeper:
                 delete.append(key)
             else:
                 put.append(values)
-        counts = list(self.sheet.counts.items()) if taken else []
+        # In order: writers of other parts of the view wait for one another, never in a circle.
+        counts = sorted(self.sheet.counts.items()) if taken else []
         at = self.view.at.part
         return ViewWrite(self.table, at, self.saved, self.reached, put, delete, counts)
 

@@ -89,11 +89,12 @@ class ViewBuild:
         *,
         token: int,
         lease: float,
+        page: int | None = None,
         report: Report | None = None,
     ) -> None:
         self._log, self._views, self._codec, self._clock = log, views, codec, clock
         self._projection, self._token, self._lease = projection, token, lease
-        self._naming, self._report = Naming(log), report
+        self._naming, self._page_size, self._report = Naming(log), page or PAGE, report
         self._topics = sorted(projection.topics | {FlowStart.TOPIC})
         self._renewed_at = 0.0
         self._held: list[ViewPart] = []
@@ -260,7 +261,7 @@ class ViewBuild:
         if after >= upto:
             return None
         part, parts = keeper.view.at.part, keeper.view.parts
-        end = min(upto, after + PAGE * parts)
+        end = min(upto, after + self._page_size * parts)
         wanted = Wanted(self._topics, part, parts, _SHARED)
         return _Page(await self._log.read_wanted(wanted, after=after, upto=end), end)
 

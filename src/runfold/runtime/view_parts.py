@@ -22,6 +22,7 @@ from runfold.ports import Clock, Codec, Store
 from runfold.ports_views import View
 from runfold.projections.metric import Metric
 from runfold.projections.projection import Projection
+from runfold.runtime import view_build
 from runfold.runtime.view_build import BuildProgress, Report, ViewBuild
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -40,6 +41,7 @@ class Order(NamedTuple):
     upto: int
     token: int
     lease: float
+    page: int
 
 
 class Parts:
@@ -57,7 +59,9 @@ class Parts:
         lease: float,
         report: Report | None = None,
     ) -> None:
-        self._order = Order(store, codec, clock, address_of(projection), _NO_VIEW, 0, 0, lease)
+        self._order = Order(
+            store, codec, clock, address_of(projection), _NO_VIEW, 0, 0, lease, view_build.PAGE
+        )
         check(self._order)
         self._name, self._views, self._tokens = projection.name, store.views, tokens
         self._processes, self._clock, self._report = processes, clock, report
@@ -190,7 +194,7 @@ def serve(connection: Connection, order: Order) -> None:
                 raise InvalidDefinition(f"{module}.{name} is no projection")
             build = ViewBuild(
                 order.store, order.store.views, order.codec, order.clock, found,
-                token=order.token, lease=order.lease, report=told,
+                token=order.token, lease=order.lease, page=order.page, report=told,
             )  # fmt: skip
             await build.fold_part(order.view, order.upto)
         finally:

@@ -252,7 +252,9 @@ class PostgresViews:
         """Once a minute, put the sums of the minutes that are over together."""
         settle, at = statements(log, write.table).counts.settle, write.table[:3]
         now = asyncio.get_running_loop().time()
-        if settle is not None and write.counts and now >= self._settled.get(at, 0.0) + _MINUTE:
+        if write.part or settle is None or not write.counts:
+            return
+        if now >= self._settled.get(at, 0.0) + _MINUTE:
             await link.rows(settle.text, settle.values())
             self._settled[at] = now
 
