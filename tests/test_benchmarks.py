@@ -38,7 +38,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "append", "fold", "decode and fold", "read, decode and fold", "dispatch",
         "jobs: drain", "jobs: drain, processor", "jobs: start, 8 concurrent", "jobs: start_many",
         "flows", "flows: processor",
-        "submit to start, p50", "submit to start, p99", "idle flow, p50", "log bytes", "events",
+        "submit to start, p50", "submit to start, p99", "idle flow, p50",
+        "log bytes", "log and views, bytes", "events",
+        "rebuild", "rebuild, 4 processes", "verify",
     ],
 )  # fmt: skip
 def test_a_figure_is_measured(report: dict[str, Any], figure: str) -> None:

@@ -68,7 +68,7 @@ def test_parts_are_gone_on_with_after_kills_of_a_child_and_of_the_parent(
             assert sorted(states) == ["live", "old"]
         assert all(0 <= one.position <= one.head for one in told)
 
-    asyncio.run(asyncio.wait_for(main(), 100))
+    asyncio.run(asyncio.wait_for(main(), 180))
 
 
 def _killer() -> Callable[[BuildProgress], None]:

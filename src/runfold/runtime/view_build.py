@@ -109,6 +109,8 @@ class ViewBuild:
         views = await self._table(parts)
         table = table_of(self._projection, views[0].at.build)
         if elsewhere is not None and len(views) > 1:
+            if any(view.token is not None for view in views):
+                raise _held_elsewhere(table.name)
             await elsewhere(views, await self._log.head())
         return await self._put_live(table, len(views))
 
@@ -228,10 +230,7 @@ class ViewBuild:
     async def _owned(self, wanted: Sequence[ViewPart]) -> list[Keeper]:
         held = {view.at: view for view in await self._renew(wanted)}
         if not all(at in held for at in wanted):
-            raise ViewNotReady(
-                f"{wanted[0].name!r} is being built by another process; look at "
-                "rf.projections.status(), and try again when it is done"
-            )
+            raise _held_elsewhere(wanted[0].name)
         return [Keeper(self._projection, held[at], self._views) for at in wanted]
 
     async def _renew(self, wanted: Sequence[ViewPart] = ()) -> list[View]:
@@ -300,6 +299,13 @@ class ViewBuild:
             left = (head - keeper.reached) / rate if rate else 0.0
             name = self._projection.name
             self._report(BuildProgress(name, keeper.reached, head, rate, left))
+
+
+def _held_elsewhere(name: str) -> ViewNotReady:
+    return ViewNotReady(
+        f"{name!r} is being built by another process; look at rf.projections.status(), and try "
+        "again when it is done"
+    )
 
 
 def _compared(name: str, live: ViewSum, again: ViewSum) -> Verified:

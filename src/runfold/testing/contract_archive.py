@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runfold.ports import Batch, Item, Name, Refusal, Stored
-from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted
+from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Wanted
 from runfold.testing.contract_scene import (
     NOON,
     Contract,
@@ -95,6 +95,27 @@ class ArchiveContract(Contract):
         streams = [runs["abc".index(name)] for name in moved]
         assert await scene.store.archive(streams, now=NOON) == len(moved)
         assert await QUESTIONS[asked](scene, runs) == before
+
+    @pytest.mark.parametrize("moved", ["", "ac", "abc"])
+    @pytest.mark.parametrize("parts", [1, 2, 3])
+    async def test_a_reader_is_given_what_it_wants_of_both(
+        self, scene: Scene, moved: str, parts: int
+    ) -> None:
+        runs = await _runs(scene)
+        await scene.store.archive([runs["abc".index(name)] for name in moved], now=NOON)
+        everything = await scene.store.read(after=0, limit=99)
+        for part in range(parts):
+            for after_, upto in ((0, 13), (2, 9), (5, 6), (13, 20), (4, 4)):
+                wanted = Wanted(["flow.start", END], part, parts, [END])
+                found = await scene.store.read_wanted(wanted, after=after_, upto=upto)
+                assert found == [
+                    one
+                    for one in everything
+                    if after_ < one.position <= upto
+                    and (one.topic == END or (one.topic == "flow.start"
+                                              and one.stream % parts == part))
+                ]  # fmt: skip
+        assert await scene.store.read_wanted(Wanted([]), after=0, upto=13) == []
 
     async def test_it_counts_what_is_where(self, scene: Scene) -> None:
         runs = await _runs(scene)
