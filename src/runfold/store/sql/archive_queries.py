@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, exists, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
+from runfold.store.sql.log_queries import stored
 from runfold.store.sql.schema import ARCHIVE, EVENTS, OPEN_RUNS, STREAMS
 
 _LOG: BindParameter[int] = bindparam("log_id")
@@ -47,3 +62,26 @@ def counted() -> Select[Any]:
     ]
     head = select(func.max(EVENTS.c.position)).where(EVENTS.c.log_id == _LOG).scalar_subquery()
     return select(*counts, head)
+
+
+Among = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
+"""Says of a column that it is one of the parameter of this name, a list."""
+
+
+def read_wanted(among: Among) -> Select[Any]:
+    """Return events with positions in (``after``, ``upto``] of a part, and of these types."""
+    pages = [select(_wanted(of, among).subquery()) for of in (EVENTS, ARCHIVE)]
+    both = union_all(*pages).subquery("both")
+    return select(both).order_by(both.c.position)
+
+
+def _wanted(of: Table, among: Among) -> Select[Any]:
+    at, number = of.c.position, BigInteger()
+    is_of_part = of.c.stream % bindparam("parts", type_=number) == bindparam("part", type_=number)
+    return select(*stored(of)).where(
+        of.c.log_id == _LOG,
+        at > bindparam("after"),
+        at <= bindparam("upto"),
+        among(of.c.topic, "topics"),
+        or_(is_of_part, among(of.c.topic, "shared")),
+    )

@@ -8,7 +8,7 @@ run moves whole and never back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -23,7 +23,6 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
-    or_,
     select,
     true,
     union_all,
@@ -75,29 +74,6 @@ def read_all() -> Select[Any]:
     pages = [select(read(of).subquery()) for of in (EVENTS, ARCHIVE)]
     both = union_all(*pages).subquery("both")
     return select(both).order_by(both.c.position).limit(bindparam("limit"))
-
-
-Among = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
-"""Says of a column that it is one of the parameter of this name, a list."""
-
-
-def read_wanted(among: Among) -> Select[Any]:
-    """Return events with positions in (``after``, ``upto``] of a part, and of these types."""
-    pages = [select(_wanted(of, among).subquery()) for of in (EVENTS, ARCHIVE)]
-    both = union_all(*pages).subquery("both")
-    return select(both).order_by(both.c.position)
-
-
-def _wanted(of: Table, among: Among) -> Select[Any]:
-    at, number = of.c.position, BigInteger()
-    is_of_part = of.c.stream % bindparam("parts", type_=number) == bindparam("part", type_=number)
-    return select(*stored(of)).where(
-        of.c.log_id == _LOG,
-        at > bindparam("after"),
-        at <= bindparam("upto"),
-        among(of.c.topic, "topics"),
-        or_(is_of_part, among(of.c.topic, "shared")),
-    )
 
 
 def has_hole(found: Sequence[Any], *, after: int, limit: int, upto: int | None) -> bool:

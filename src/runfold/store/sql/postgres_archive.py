@@ -9,14 +9,14 @@ from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, select
 
 from runfold.ports import Stored
 from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest, Wanted
-from runfold.store.sql import archive_queries, log_queries
+from runfold.store.sql import archive_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.postgres_queries import PostgresQueries
 from runfold.store.sql.schema import ARCHIVE
 
 _ARCHIVE = "SELECT runfold.archive($1, $2, $3, $4, $5)"
 _READ_WANTED = for_postgres(
-    log_queries.read_wanted(
+    archive_queries.read_wanted(
         lambda column, name: column == any_(bindparam(name, type_=ARRAY(Text())))
     )
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, literal_column, select, update
 
 from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest, Wanted
-from runfold.store.sql import archive_queries, log_queries
+from runfold.store.sql import archive_queries
 from runfold.store.sql.compiled import for_sqlite
 from runfold.store.sql.schema import ARCHIVE, EVENTS, OPEN_RUNS, STREAMS, TIMERS
 from runfold.store.sql.sqlite_erase import erase
@@ -67,7 +67,7 @@ _IS_HERE = prepared(
 _ARCHIVABLE = for_sqlite(archive_queries.archivable())
 _COUNTED = for_sqlite(archive_queries.counted())
 _READ_WANTED = for_sqlite(
-    log_queries.read_wanted(lambda column, name: column.in_(select(given(name).c.value)))
+    archive_queries.read_wanted(lambda column, name: column.in_(select(given(name).c.value)))
 )
 _KIND = "archive"
 
