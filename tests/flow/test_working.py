@@ -82,13 +82,16 @@ def derived(ledger: Ledger) -> set[tuple[Any, ...]]:
     st.lists(st.sampled_from(MOVES), min_size=10, max_size=60),
     st.sampled_from([{}, {"delay": 5.0}, {"due_at": NOON + timedelta(seconds=7)}]),
     st.sampled_from([None, 9.0, NOON + timedelta(seconds=11)]),
+    st.sampled_from([{}, {"keep": 5.0}, {"keep": 0.0, "keep_failed": 7.0}]),
 )
 @settings(
     max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 def test_the_rows_of_a_history_are_those_that_its_commits_left(
-    definition: FlowDefinition, seed: int, moves: list[str], begins: dict[str, Any], deadline: Any
-) -> None:
+    definition: FlowDefinition, seed: int, moves: list[str], begins: dict[str, Any], deadline: Any,
+    keeps: dict[str, float],
+) -> None:  # fmt: skip
+    definition = definition.model_copy(update=keeps)
     start = ev.FlowStart(
         run_id="r", flow="flow", definition=definition.hash, deadline=deadline, **begins
     )

@@ -131,7 +131,8 @@ class Driver:
                 self.gate = decision.gate
             if self.ended:
                 self.jobs.clear()
-                self.timers.clear()
+                # As in a store: what comes with the end is put in after all else is gone.
+                self.timers = [one for one in self.timers if one[1].kind == "archive"]
         return decision
 
     def settle(self, limit: int = 500) -> None:
