@@ -9,7 +9,7 @@ import pytest
 
 from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Batch, Encoded, Item
-from runfold.runtime.tail import Tail
+from runfold.runtime.tail import Tail, decode
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
 
@@ -40,5 +40,21 @@ def test_a_page_that_cannot_be_read_is_read_again() -> None:
         codec.knows_logs = True
         assert [one.event.TOPIC for one in await tail.read(100)] == ["flow.cancelled", "log"]
         assert tail.position == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_hole_that_is_filled_hides_nothing_that_others_appended_behind_it() -> None:
+    async def scenario() -> None:
+        store, codec = MemoryStore(), JsonCodec()
+        await store.open()
+        ended = Encoded("flow.cancelled", b"{}")
+        for number in range(1, 5):
+            await store.commit(Batch(1, number, [Item([ended], id=bytes([number]) * 16)]))
+        tail = Tail(store, codec, position=0)
+        # The third is this process's own; the fourth is somebody's, and its bell has rung.
+        tail.push([decode(codec, (await store.read(after=2, limit=1))[0])])
+        found = [await tail.read(10) for _ in range(3)]
+        assert [one.position for page in found for one in page] == [1, 2, 3, 4]
 
     asyncio.run(scenario())

@@ -78,9 +78,9 @@ async def test_a_retry_does_again_what_failed_and_nothing_else(url: str) -> None
         again = await run.retry()
         assert await again.result(timeout=10) == ["3 boxes", 3, 3]
         assert sorted(shop.done) == ["charge", "order", "pack", "ship"]
-        assert await origin_of(again) == {
-            "runId": run.id, "version": len(before), "how": "retry",
-        }  # fmt: skip
+        origin = await origin_of(again)
+        assert 1 < origin.pop("copied") < len(before)
+        assert origin == {"runId": run.id, "version": len(before), "how": "retry"}
         assert await history(run) == before
         assert (await again.state()).tags == (await run.state()).tags
 
@@ -94,7 +94,12 @@ async def test_a_restart_does_everything_again(url: str) -> None:
         again = await run.restart()
         assert await again.result(timeout=10) == ["3 boxes", 3, 3]
         assert sorted(shop.done) == ["charge", "order", "pack", "ship"]
-        assert await origin_of(again) == {"runId": run.id, "version": 1, "how": "restart"}
+        assert await origin_of(again) == {
+            "runId": run.id,
+            "version": 1,
+            "how": "restart",
+            "copied": 1,
+        }
         assert again.id != run.id
 
 

@@ -32,7 +32,11 @@ def _attempts(events: list[Any]) -> list[str]:
         for event in events
         if event.type == "step.completed"
     )
-    released = Counter(event.step_id for event in events if event.type == "step.released")
+    released = Counter(
+        event.step_id
+        for event in events
+        if event.type == "step.released" or event.data.get("charged") is False
+    )
     found = [
         f"{id} started {number} times"
         for id, number in started.items()

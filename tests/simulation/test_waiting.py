@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from runfold import Concurrency, Flow, MinDelay, PermanentError, Queue, RateLimit, Settings
+from runfold import (
+    Concurrency,
+    Context,
+    Flow,
+    MinDelay,
+    PermanentError,
+    Queue,
+    RateLimit,
+    RateLimited,
+    Settings,
+)
 from runfold.testing import Faults, Simulation
+from simulation.soundness import unsound
 
 DAY = 86_400.0
 LIMITS: dict[str, Any] = {
@@ -116,3 +127,22 @@ def test_the_settings_say_how_often_what_says_nothing_is_tried() -> None:
         run = sim.start("failing", 0)
         sim.run_until_idle()
         assert run.state.attempt == 5
+
+
+def test_what_a_fork_has_copied_counts_at_no_limit_not_after_a_rebuild_either() -> None:
+    queue = Queue("calls", limits=[RateLimit(3, per=100, key="key"), RateLimit(5, per=100)])
+
+    @queue.job(retry=3)
+    async def call(number: dict[str, int], ctx: Context) -> None:
+        if ctx.attempt == 1:
+            raise ValueError("not at first")
+        raise RateLimited(retry_after=50)
+
+    with Simulation(queue) as sim:
+        run = sim.start(call, {"key": 1})
+        sim.until(call, "errored", times=2)
+        assert unsound(sim) == []
+        sim.advance(seconds=45)
+        run.fork(at=len(run.events))
+        assert [event.type for event in run.events].count("step.started") == 2
+        assert unsound(sim) == []

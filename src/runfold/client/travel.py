@@ -129,7 +129,9 @@ class Travelling(Handle, ABC):
         if deadline is not ...:
             changes["deadline"] = start_fields(None, deadline=deadline).get("deadline")
         id = engine.node.starter.id_of(self._flow, None)
-        changes["origin"] = {"runId": self.id, "version": version, "how": how}
+        changes["origin"] = {
+            "runId": self.id, "version": version, "how": how, "copied": len(past),
+        }  # fmt: skip
         now = await engine.node.store.now()
         start = descend(past[0], graph, now=now, run_id=text(id), **changes)
         drafts, ready = await engine.aside(fork, past, start, graph, state or {})

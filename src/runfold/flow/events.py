@@ -44,6 +44,7 @@ class FlowStart(Event):
     """The hash of the definition that the run follows to its end."""
     parent_run_id: str | None = None
     origin: dict[str, Any] | None = None
+    """Of what run this is a fork, and up to which of its own versions its events are copies."""
     key: str | None = None
     tags: tuple[str, ...] = ()
     due_at: datetime | None = None

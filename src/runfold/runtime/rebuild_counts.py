@@ -58,7 +58,12 @@ class Counts:
         while after < self._head:
             page = await self._log.read(after=after, limit=PAGE, upto=self._head)
             after = page[-1].position
-            started = [stored for stored in page if stored.topic == StepStarted.TOPIC]
+            started = [
+                stored
+                for stored in page
+                if stored.topic == StepStarted.TOPIC
+                and not self._said.is_copy(stored.stream, stored.version)
+            ]
             places = [Place(one.stream, one.version) for one in started] if folds else []
             lanes = await self._buckets(places)
             yield RestoredLimits(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from runfold.flow.attempts import holds
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import (
+    FlowStart,
     QueueDefined,
     QueueLimited,
     QueuePaused,
@@ -69,6 +70,8 @@ class LimitsSaid:
         """``Rate.held`` by limit, of those that are gone too."""
         self._paused: dict[str, datetime] = {}
         self._served: dict[str, list[FlowDefinition]] = defaultdict(list)
+        self._copied: dict[int, int] = {}
+        """Of runs that descend from others, up to which version their events are copies."""
         self.held: dict[Place, _Held] = {}
         """Ends of attempts that were told to slow down until later than now."""
 
@@ -82,8 +85,14 @@ class LimitsSaid:
                 self._paused[closed(event.queue, event.key)] = event.until or UNTIL_OPENED
             case QueueResumed():
                 self._paused.pop(closed(event.queue, event.key), None)
-            case StepErrored():
+            case FlowStart(origin=dict() as origin):
+                self._copied[recorded.stream] = origin.get("copied", 0)
+            case StepErrored() if not self.is_copy(recorded.stream, recorded.version):
                 self._hold(recorded, event)
+
+    def is_copy(self, stream: int, version: int) -> bool:
+        """Return whether that event came with its run: what it says happened in another."""
+        return version <= self._copied.get(stream, 0)
 
     def serve(self, recorded: Recorded, definition: FlowDefinition) -> None:
         """Remember that ``definition`` was recorded."""

@@ -86,6 +86,8 @@ class Tail:
         upto = self._buffer[0][0].position - 1 if self._buffer else None
         if upto is None and not self.stale:
             return []
+        if upto is not None:
+            return await self._read(limit, upto)  # What is behind the buffer is not looked at.
         self.stale = False  # Before the read: a ring in between makes it stale again.
         try:
             return await self._read(limit, upto)

@@ -204,8 +204,10 @@ class LogView:
     def is_work_ready(self) -> bool:
         """Whether a job or a start waits to be taken now; what its queue holds back does not."""
         ready = [queue for queue, jobs in self.log.queues.ready.items() if jobs]
-        limits, now = self.log.limits, self._moment()
-        return any(limits.verdict_on(queue, now).room for queue in ready) or bool(self.log.inbox)
+        if ready and self._may_hold_back():
+            limits, now = self.log.limits, self._moment()
+            ready = [queue for queue in ready if limits.verdict_on(queue, now).room]
+        return bool(ready or self.log.inbox)
 
     def leases(self) -> list[tuple[int, int]]:
         """Return (job, token) of everything leased."""
@@ -244,6 +246,8 @@ class LogView:
     def _openings(self) -> Iterator[tuple[datetime, bool]]:
         """Yield when time alone admits jobs that wait, and whether a limit refuses them till then;
         else it is a pause, which somebody asked for."""
+        if not self._may_hold_back():
+            return
         log, now = self.log, self._moment()
         parked = {lane.queue for lane in log.queues.parked}
         for queue, ready in log.queues.ready.items():
@@ -255,6 +259,9 @@ class LogView:
                     yield due, "#" in bucket
             elif verdict.due is not None:
                 yield verdict.due, log.limits.closures.get(f"queue:{queue}", now) <= now
+
+    def _may_hold_back(self) -> bool:
+        return bool(self.log.limits.known or self.log.limits.closures)
 
     def _moment(self) -> datetime:
         """Return the moment that a commit would have: never before the last one."""
