@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,34 @@ def test_a_seed_can_be_repeated(tmp_path: Path) -> None:
     again = run(tmp_path, "--runfold-seed", seed)
     line = f"seed {seed} at "
     assert first.partition(line)[2].splitlines()[0] == again.partition(line)[2].splitlines()[0]
+
+
+def test_all_processes_of_a_run_have_one_seed(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        """
+import os, pytest
+from runfold import Flow
+
+flow = Flow("one")
+
+@flow.entry()
+async def work(number): ...
+
+@pytest.mark.parametrize("number", range(4))
+def test_wrong(simulation, number):
+    sim = simulation(flow, faults=[])
+    raise AssertionError(f"seed {sim.seed} in {os.environ['PYTEST_XDIST_WORKER']} end")
+""",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "test_it.py"],
+        cwd=tmp_path, capture_output=True, check=False, text=True, timeout=120,
+    )  # fmt: skip
+    told = set(re.findall(r"AssertionError: seed (\d+) in (gw\d) end", done.stdout))
+    assert {worker for _, worker in told} == {"gw0", "gw1"}, done.stdout + done.stderr
+    (seed,) = {seed for seed, _ in told}
+    assert done.stdout.count(f'test_wrong[0]" --runfold-seed {seed}') == 1
 
 
 def test_importing_the_plugin_loads_no_engine() -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from runfold.runtime.context_logging import CURRENT
 from runfold.testing.simulation import lockstep
 from runfold.testing.simulation.loop import VirtualLoop
+from runfold.testing.simulation.ordered import REPLACED
 
 _ENTRANCES: tuple[tuple[Any, str, str], ...] = (
     (time, "sleep", "sleeps for real (time.sleep); in an async handler await asyncio.sleep"),
@@ -135,6 +136,9 @@ def _install() -> None:
         setattr(owner, name, _guard(original, what))
     _INSTALLED.originals.append((threading.Condition, "wait", threading.Condition.wait))
     setattr(threading.Condition, "wait", _wait)  # noqa: B010 - as the others
+    owner, name, code = REPLACED
+    _INSTALLED.originals.append((owner, name, getattr(owner, name)))
+    setattr(owner, name, code)
 
 
 def _restore() -> None:
