@@ -217,7 +217,7 @@ class Process:
             machine.pool.close()
 
     def look_at_time(self) -> None:
-        """Have its timekeeper and its worker ask the store anew: time was skipped."""
+        """Have all parts of it that go by time ask the store anew: time was skipped."""
         if self.node is None or not self.is_up:
             return
         if self.node.timekeeper is not None:
@@ -225,6 +225,8 @@ class Process:
             self.node.timer_bell.ring()
         if self.node.worker is not None:
             self.node.worker.wake()
+        if self.node.projector is not None:
+            self.node.projector.look_again()
 
     def ask_dispatcher(self) -> None:
         """Have its dispatcher look at the log."""
