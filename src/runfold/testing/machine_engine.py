@@ -23,6 +23,7 @@ from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored, StepRelea
 from runfold.kernel.event import Draft, Event
 from runfold.ports import Batch, Claim, Committed, InboxRow, Job, Member, Outcome, Store
 from runfold.runtime.dispatcher import Dispatcher
+from runfold.runtime.erasure import Erasure
 from runfold.runtime.node import Node
 from runfold.runtime.rebuild import Rebuilt, rebuild
 from runfold.runtime.runs import Runs
@@ -117,7 +118,8 @@ class ByHand:
         for _ in range(TURNS_MAX):
             # One that has just begun looks everywhere at once, and gives nobody another term.
             keeper = Timekeeper(
-                self.store, self.store, self.store, self.store, self.node.appender, self.clock,
+                self.store, self.store, self.store, self.store,
+                Erasure(self.store, self.store, self.codec), self.node.appender, self.clock,
                 accept=_refuse, lease=LEASE,
             )  # fmt: skip
             await keeper.pause(0)
