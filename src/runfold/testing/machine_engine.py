@@ -31,6 +31,7 @@ from runfold.runtime.tail import Tail
 from runfold.runtime.timekeeper import Timekeeper
 from runfold.settings import Settings
 from runfold.store.codec import JsonCodec
+from runfold.store.memory_rebuild import Aside
 from runfold.system import RandomIds
 from runfold.testing.machine_model import GRACE, PAUSE, TARGETS
 
@@ -62,7 +63,7 @@ class Client(Starting):
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.queues = Queues(session)
+        self.queues = Queues(session, Aside)
 
 
 class ByHand:
