@@ -261,6 +261,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[T]:
         """Return a task; it belongs to the strand of ``context``, else to the one that runs."""
+        return self.begun(coro, name, context)
+
+    def begun(
+        self, coro: Any, name: object = None, context: contextvars.Context | None = None
+    ) -> VirtualTask:
+        """Return what ``create_task`` does, for those who stand for a function of asyncio."""
         name = str(name) if name is not None else f"Task-{next(self._numbers)}"
         given = contextvars.copy_context() if context is None else context
         task = VirtualTask(coro, loop=self, name=name, context=given)

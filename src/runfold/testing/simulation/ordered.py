@@ -24,7 +24,8 @@ def begun_in_order(fs: Any, timeout: float | None) -> Any:
     """Return what ``asyncio.as_completed`` does; in a simulation of tasks in order."""
     loop = asyncio._get_running_loop()  # noqa: SLF001 - outside of loops it is None, no error
     if isinstance(loop, VirtualLoop) and not (asyncio.isfuture(fs) or asyncio.iscoroutine(fs)):
-        fs = [asyncio.ensure_future(one, loop=loop) for one in dict.fromkeys(fs)]
+        given = dict.fromkeys(fs)
+        fs = [loop.begun(one) if asyncio.iscoroutine(one) else one for one in given]
     return _AS_IT_IS(fs, timeout=timeout)
 
 
