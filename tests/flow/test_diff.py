@@ -144,3 +144,27 @@ def changed(handlers: Script, name: str) -> Script:
         return outcome
 
     return run
+
+
+def test_what_only_the_first_run_has_is_named_with_its_number() -> None:
+    found = compared(done(), half_way())
+    (missing,) = [one for one in found.differences if one.field == "activation"]
+    assert (missing.step, missing.number, missing.other) == ("end", 1, ABSENT)
+    assert str(missing) == "end: only in the first run"
+
+
+def test_another_number_of_attempts_is_a_difference_of_its_own() -> None:
+    def run(*, is_flaky: bool) -> Driver:
+        driver = Driver(flow(step("start", retry=3)))
+        if is_flaky:
+            driver.claim("start")
+            driver.fail("start")
+            driver.settle()
+            driver.wait(60)
+        driver.do("start")
+        return driver
+
+    found = compared(run(is_flaky=False), run(is_flaky=True))
+    assert [(one.step, one.field, one.one, one.other) for one in found.differences] == [
+        ("start", "attempts", 1, 2)
+    ]

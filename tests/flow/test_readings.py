@@ -15,10 +15,12 @@ from runfold.flow.definition import LimitDefinition, RetryPolicy
 from runfold.flow.inputs import failure, gathered, labelled, one, resolve, trigger, versions
 from runfold.flow.retry import backoff, never_of, policy_of
 from runfold.flow.start import amended, told
+from runfold.flow.state import Entry
 from runfold.flow.trace import Trace
+from runfold.flow.values import change
 from runfold.flow.why import why
 from runfold.kernel.event import Recorded
-from runfold.testing.building import flow, step
+from runfold.testing.building import flow, join, step
 from runfold.testing.driver import BROKEN, NOON, OOPS, Driver
 
 LATER = NOON + timedelta(minutes=5)
@@ -99,6 +101,7 @@ def test_a_plan_is_resolved_from_these_events() -> None:
 def test_only_a_single_payload_has_a_trigger() -> None:
     assert trigger(one(2, "x")) == "x"
     assert trigger(["one", 2]) is trigger(one(2)) is trigger(None) is None
+    assert trigger(["of", 5, one(2, "x")]) == "x"
     assert trigger(labelled({"a": 2})) is trigger(gathered([2, 3, 4])) is None
 
 
@@ -180,3 +183,45 @@ def test_a_fork_keeps_the_key_of_an_attempt_that_it_gives_back() -> None:
     fork = forked(driver, len(driver.history))
     (released,) = fork.found(ev.StepReleased)
     assert (released.step, released.key) == ("work", "zoe")
+
+
+def test_a_retry_waits_until_its_handler_said_and_names_what_it_follows() -> None:
+    driver = Driver(flow(step("start", retry=3)))
+    driver.claim("start")
+    driver.fail("start", retry_at=LATER)
+    driver.settle()
+    (errored,), (retry,) = driver.found(ev.StepErrored), driver.found(ev.StepRetry)
+    assert retry.cause == errored.version
+    assert [(due, row.kind, row.due_at) for due, row in driver.timers] == [(LATER, "retry", LATER)]
+
+
+def test_of_two_numbers_that_cannot_be_added_the_greater_counts() -> None:
+    huge = 10**400
+    for first, second in ((1.5, huge), (huge, 1.5)):
+        data: dict[str, Entry] = {}
+        for value in (first, second):
+            change(data, ev.State(operation="add", key="sum", value=value), None, NOON)
+        assert data["sum"].value == huge
+
+
+def test_a_step_that_has_run_says_which_pair_it_lacks_unless_one_of_its_runs_is_meant() -> None:
+    graph = flow(
+        step("start", emits="item"), step("a", "item", emits="x"), step("b", "item", emits="y"),
+        step("pair", join("x", "y")),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "item", "item")
+    driver.do("a", 1, "x")
+    driver.do("b", 1, "y")
+    driver.do("pair", 1)
+    driver.do("a", 2, "x")
+
+    def holds_of(asked: str) -> list[tuple[str, tuple[str, ...]]]:
+        answer = why(graph, driver.history, asked, now=driver.now)
+        return [(hold.kind, hold.missing) for hold in answer.holds]
+
+    assert holds_of("pair") == [("join", ("y",))]
+    assert holds_of("pair#1") == []
+    driver.cancel()
+    driver.settle()
+    assert holds_of("pair") == []
