@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -153,6 +154,16 @@ def empty_postgres_url(postgres_server: Server) -> Iterator[str]:
     url = postgres_server.create()
     yield url
     postgres_server.drop(url)
+
+
+def pytest_configure() -> None:
+    """Let all processes of a run hash alike: what they share out has the same names in each."""
+    os.environ.setdefault("PYTHONHASHSEED", str(random.SystemRandom().randrange(2**32)))
+
+
+def pytest_report_header() -> str:
+    """Say how this run hashes."""
+    return f"PYTHONHASHSEED={os.environ['PYTHONHASHSEED']}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -141,7 +141,9 @@ async def test_two_tasks_that_enter_at_once_do_not_both_get_in(url: str) -> None
     assert [type(answer) for answer in answers].count(InvalidSettings) == 1
 
 
-@pytest.mark.parametrize("roles", [{"cook"}, {"worker", "cook"}, [], "worker"], ids=str)
+@pytest.mark.parametrize(
+    "roles", [{"cook"}, {"worker", "cook"}, [], "worker"], ids=["unknown", "one", "none", "text"]
+)
 @scenario
 async def test_a_role_that_there_is_not_is_refused(url: str, roles: Any) -> None:
     with pytest.raises(InvalidSettings, match="expected some of"):
