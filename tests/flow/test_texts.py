@@ -193,6 +193,7 @@ HERE = "step 's' has a limit with key="
             "made; take the key from 'step' or 'error', or use '@run'"),
         ),
         (join(a=failed("t"), b=on("x")), "b.input", None),
+        (join(a=failed("t"), ab=on("x")), "ab.input", None),
         (
             join(a=failed("t"), b=on("x")), "a.input.user",
             ("'a.input.user', but subscribes to a failure, whose input is not known when the job "

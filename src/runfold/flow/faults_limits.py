@@ -47,25 +47,26 @@ def _faults_of_path(step: StepDefinition, key: str) -> Iterator[str]:
     if subscription is None:
         return
     here = f"step {step.name!r} has a limit with key={key!r}"
-    inner = key
+    parts, inner = subscription.parts, key
     if subscription.kind == "collect":
         place, _, inner = key.partition(".")
         if not (place.isascii() and place.isdecimal()):
             yield f"{here}, but takes a list; begin the path with a place in it, such as '0.'"
     elif subscription.kind == "all":
-        labels = [part.label for part in subscription.parts]
-        found = [name for name in labels if key == name or key.startswith(f"{name}.")]
-        if not found:
+        # A label is an identifier or the name of an event, which may have dots as well.
+        labels = [part.label for part in parts]
+        parts = tuple(
+            part for part in parts if key == part.label or key.startswith(f"{part.label}.")
+        )
+        if not parts:
             yield (
                 f"{here}, but takes a dict with {', '.join(map(repr, labels))}; begin the path "
                 "with one of these"
             )
-        inner = key.removeprefix(found[0]).removeprefix(".") if found else key
-    sources = [source for part in subscription.parts for source in part.sources]
-    if subscription.kind == "all":
-        parts = [part for part in subscription.parts if key.startswith(part.label)]
-        sources = [source for part in parts for source in part.sources]
-    if inner.partition(".")[0] == "input" and any(one.kind == "failed" for one in sources):
+            return
+        inner = key.removeprefix(parts[0].label).removeprefix(".")
+    failures = any(source.kind == "failed" for part in parts for source in part.sources)
+    if failures and inner.partition(".")[0] == "input":
         yield (
             f"{here}, but subscribes to a failure, whose input is not known when the job is made; "
             "take the key from 'step' or 'error', or use '@run'"
