@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SECONDS_MAX = 60
@@ -17,16 +19,21 @@ class Shell:
         self.folder = folder
         self.environment = {k: v for k, v in os.environ.items() if k != "RUNFOLD_URL"}
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a process of its own."""
-        return subprocess.Popen(
+    @contextmanager
+    def spawn(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a process of its own; killed if it still runs when the block is left."""
+        with subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "runfold", *arguments],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a process of its own to its end."""

@@ -120,8 +120,7 @@ def test_a_run_that_ends_otherwise_gives_one(shell: Shell) -> None:
 def test_an_interrupt_drains(shell: Shell) -> None:
     with shell.spawn("demo", "--keep", "kept") as process:
         assert process.stdout is not None
-        while "flow.start" not in process.stdout.readline():
-            pass
+        assert any("flow.start" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (130, "interrupted\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from runfold import Context, Flow, Queue, Runfold
+from runfold import Concurrency, Context, Flow, Queue, Runfold
 
 Call = Callable[..., Result]
 URL = "sqlite:///past.db"
@@ -20,6 +20,7 @@ URL = "sqlite:///past.db"
 def past(runfold: Call, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A job that has ended, one that waits, and a flow whose entry waits in the same queue."""
     mail, flow = Queue("mail"), Flow("letters")
+    cpu = Queue("cpu", limits=Concurrency(2, key="country"))
 
     @mail.job(priority=7)
     async def send(to: Any, ctx: Context) -> str:
@@ -33,7 +34,7 @@ def past(runfold: Call, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     async def stamp(data: Any) -> None: ...
 
     async def written() -> dict[str, str]:
-        async with Runfold(URL, flows=[flow], queues=[mail]) as rf:
+        async with Runfold(URL, flows=[flow], queues=[mail, cpu]) as rf:
             ended = await rf.start(send, "you", tags=["a"])
             letter = await rf.start(flow)
             later = await rf.start(send, "me", delay=3600)
@@ -158,6 +159,12 @@ def test_queues_are_listed_paused_and_resumed(runfold: Call, past: dict[str, str
     runfold("queues", "resume", "mail")
     cpu, mail = answer(runfold("queues", "ls", "--json"))["items"]
     assert (mail["paused"], cpu["pausedKeys"]) == (False, {"de": None})
+
+
+def test_a_key_that_no_limit_has_cannot_be_paused(runfold: Call, past: dict[str, str]) -> None:
+    refused = runfold("queues", "pause", "mail", "--key", "7")
+    assert refused.exit_code == 2
+    assert "no limit of queue 'mail'" in refused.stderr
 
 
 def test_a_pause_without_a_moment_is_asked_wrongly(runfold: Call, past: dict[str, str]) -> None:
