@@ -40,6 +40,7 @@ FIGURES: dict[str, Figure] = {
     "dispatch": Figure("decisions/s"),
     "jobs: drain": Figure("jobs/s", bars={"postgresql": 5_000}),
     "jobs: drain, processor": Figure("us/job", rising=False),
+    "jobs: drain, no projector": Figure("jobs/s"),
     "jobs: start, 8 concurrent": Figure("starts/s", bars=_everywhere(3_000)),
     "jobs: start_many": Figure("starts/s", bars=_everywhere(15_000)),
     "flows": Figure("flows/s", bars={"postgresql": 800, "sqlite-full": 1_000}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from benchmarks.places import Place
@@ -14,6 +15,8 @@ JOBS = 10_000
 """How many are started in bulk, then drained: what one ``start_many`` may have."""
 SINGLY = 2_000
 CONCURRENT = 8
+ROLES = frozenset({"dispatcher", "worker", "timekeeper"})
+"""What drains, when no views are kept."""
 
 
 async def measure(place: Place, scale: float) -> dict[str, float]:
@@ -30,18 +33,29 @@ async def measure(place: Place, scale: float) -> dict[str, float]:
         began = time.perf_counter()
         await rf.start_many(job, list(range(jobs)))
         in_bulk = time.perf_counter() - began
-    count.expected = started + jobs
-    began, spent = time.perf_counter(), time.process_time()
-    async with rf:
-        await count.complete.wait()
-        await rf.run_until_idle()
-        drained, spent = time.perf_counter() - began, time.process_time() - spent
+    drained, spent = await _drain(rf, rf, count, started + jobs)
+    async with rf.connect():
+        await rf.start_many(job, list(range(jobs)))
+    alone, _ = await _drain(rf, rf.serve(ROLES), count, started + 2 * jobs)
     return {
         "jobs: start, 8 concurrent": started / one_by_one,
         "jobs: start_many": jobs / in_bulk,
-        "jobs: drain": count.expected / drained,
-        "jobs: drain, processor": spent / count.expected * 1e6,
+        "jobs: drain": (started + jobs) / drained,
+        "jobs: drain, processor": spent / (started + jobs) * 1e6,
+        "jobs: drain, no projector": jobs / alone,
     }
+
+
+async def _drain(
+    rf: Runfold, serving: AbstractAsyncContextManager[Any], count: Count, expected: int
+) -> tuple[float, float]:
+    """Return the seconds, and those of the processor, until everything is done."""
+    count.expect(expected)
+    began, spent = time.perf_counter(), time.process_time()
+    async with serving:
+        await count.complete.wait()
+        await rf.run_until_idle()
+        return time.perf_counter() - began, time.process_time() - spent
 
 
 async def _start(rf: Runfold, job: Any, count: int) -> None:

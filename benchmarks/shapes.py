@@ -16,6 +16,11 @@ class Count:
         self.expected, self.seen, self.last_at = expected, 0, 0.0
         self.complete = asyncio.Event()
 
+    def expect(self, expected: int) -> None:
+        """Wait for so many in all."""
+        self.expected = expected
+        self.complete.clear()
+
     def up(self) -> None:
         """Count one call."""
         self.seen += 1

@@ -36,7 +36,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     "figure",
     [
         "append", "fold", "decode and fold", "read, decode and fold", "dispatch",
-        "jobs: drain", "jobs: drain, processor", "jobs: start, 8 concurrent", "jobs: start_many",
+        "jobs: drain", "jobs: drain, no projector", "jobs: drain, processor",
+        "jobs: start, 8 concurrent", "jobs: start_many",
         "flows", "flows: processor",
         "submit to start, p50", "submit to start, p99", "idle flow, p50",
         "log bytes", "log and views, bytes", "events",
