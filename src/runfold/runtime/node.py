@@ -203,14 +203,14 @@ class Node:
             await self._quietly(self.dispatcher.resign())
         self.appender.close()
         await asyncio.wait((self._appending,), timeout=FLUSH_MAX)
+        if self.projector is not None:
+            await self._quietly(asyncio.wait_for(self.projector.leave(), FLUSH_MAX))
         await self.service.stop()
         if self.dispatcher is not None:
             await self._quietly(self.dispatcher.resign())
         self._unwatch()
         if self.worker is not None:
             self.executor.close()
-        if self.projector is not None:
-            await self._quietly(self.projector.leave())
         if self.membership is not None:
             await self._quietly(self.membership.leave())
 

@@ -64,18 +64,22 @@ class Projector:
         self._keepers: dict[Any, Keeper] = {}
         self._tail: Tail | None = None
         self._wrote_at, self._pace = 0.0, PACE_MIN
-        self._hurried = self._knows = False
+        self._hurried = self._knows = self._leaving = False
+        self._turning = asyncio.Lock()
         self.bell = Bell()
         """Rung when something was appended."""
 
     async def turn(self) -> bool:
         """Do one bounded piece of work; return False when there was none."""
-        try:
-            return await self._work()
-        except BaseException:
-            # What was written is unknown now: begin again from what the store says.
-            self.forget()
-            raise
+        async with self._turning:
+            if self._leaving:
+                return False
+            try:
+                return await self._work()
+            except BaseException:
+                # What was written is unknown now: begin again from what the store says.
+                self.forget()
+                raise
 
     async def pause(self) -> float:
         """Return how many seconds there is nothing to do unless the bell rings."""
@@ -124,9 +128,15 @@ class Projector:
         )
 
     async def leave(self) -> None:
-        """Give everything back; what is folded and not written will be folded again."""
-        self.forget()
-        await self._views.disown(self.ownership.token)
+        """Give everything back; what is folded and not written will be folded again.
+
+        Not in the middle of a turn: what it asks for now could be granted after it was given back,
+        and nobody would keep those views until its lease is over.
+        """
+        self._leaving = True
+        async with self._turning:
+            self.forget()
+            await self._views.disown(self.ownership.token)
 
     async def _work(self) -> bool:
         await self._own()
