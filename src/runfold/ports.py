@@ -91,6 +91,7 @@ __all__ = [
     "Transaction",
     "Transactions",
     "Upcoming",
+    "WholeLog",
 ]
 
 
@@ -161,6 +162,10 @@ class EventLog(Protocol):
     async def open_runs(self, *, after: int, limit: int) -> list[int]:
         """Return stream numbers above ``after`` of runs that have not ended, oldest first."""
         ...
+
+
+class WholeLog(EventLog, Archives, Protocol):
+    """A log with its archive."""
 
 
 class Members(Protocol):
@@ -276,13 +281,17 @@ class Rebuilds(Protocol):
 
 
 class Doorbell(Protocol):
-    """A hint that something was appended; never data, may be lost or spurious."""
+    """A hint that something was appended; never data, may be late or spurious."""
 
     async def ring(self) -> None:
         """Tell other processes. Coalesced; outside every transaction."""
 
     def rings(self) -> AsyncIterator[None]:
-        """Yield whenever another process may have appended; ends when the store closes."""
+        """Yield whenever another process may have appended; ends when the store closes.
+
+        Within seconds also when nobody rang, or the ring was lost: who appends may die before it
+        rings.
+        """
 
 
 class Transaction(Protocol):
@@ -324,9 +333,7 @@ class Transactions(Protocol):
 
 
 @runtime_checkable
-class Store(
-    EventLog, Archives, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transactions, Protocol
-):
+class Store(WholeLog, Jobs, Members, Cursors, Inbox, Rebuilds, Doorbell, Transactions, Protocol):
     """Everything together, for one namespace."""
 
     identity: LogIdentity

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from runfold.kernel.event import Draft, Event
 from runfold.ports import Job
 from runfold.runtime.executor import Executor
 from runfold.runtime.task import Task
+from runfold.system import SystemClock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN_ID = "018f0000-0000-7000-8000-000000000001"
@@ -23,14 +23,6 @@ JOB = Job(
     id=7, stream=1, run_id=bytes(16), flow="f", step="s", activation=1, attempt=2, queue="cpu",
     priority=5, key="k", inputs=None, position=9, version=3, ts=NOON,
 )  # fmt: skip
-
-
-class MonotonicClock:
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def now(self) -> datetime | None:
-        return None
 
 
 class Bench:
@@ -93,7 +85,7 @@ async def bench(**options: Any):
         task.add_done_callback(tasks.discard)
         return task
 
-    executor = Executor(spawn=spawn, clock=MonotonicClock(), **options)
+    executor = Executor(spawn=spawn, clock=SystemClock(), **options)
     try:
         yield Bench(executor)
     finally:

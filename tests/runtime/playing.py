@@ -6,7 +6,7 @@ Nothing happens by itself, so the same moves lead to the same log on every store
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from runfold.flow import events as ev
@@ -29,30 +29,17 @@ from runfold.runtime.tail import Tail, decode
 from runfold.runtime.timekeeper import Timekeeper
 from runfold.testing.driver import OOPS, Script
 from runfold.testing.driver import Work as Played
+from runfold.testing.machine_engine import NOON, Hand
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 TURNS_MAX = 400
 LEASE = 10.0
-
-
-class Moments:
-    """The clock of a store and of its processes: it moves when a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> datetime | None:
-        return NOON + timedelta(seconds=self.seconds)
 
 
 class Play:
     """A node without roles, and by hand a dispatcher, a timekeeper and workers."""
 
     def __init__(
-        self, node: Node, clock: Moments, definition: FlowDefinition, script: Script, seed: int
+        self, node: Node, clock: Hand, definition: FlowDefinition, script: Script, seed: int
     ) -> None:
         self.node, self.clock, self.definition = node, clock, definition
         self.script, self.rng = script, random.Random(seed)

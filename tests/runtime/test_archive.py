@@ -20,8 +20,9 @@ from runfold.store import open_store
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
 from runfold.system import RandomIds
+from runfold.testing.machine_engine import Hand
 from runfold.testing.strategies import script
-from runtime.playing import Moments, Play
+from runtime.playing import Play
 from runtime.scene import TWO_STEPS
 from runtime.tables import tables_of
 
@@ -37,7 +38,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
         return lambda: open_store(url, Settings(), f"log {uuid4()}")
     if request.param == "sqlite":
         return lambda: open_store(f"sqlite:///{tmp_path / uuid4().hex}.db", Settings(), "default")
-    return lambda: MemoryStore(clock=Moments())
+    return lambda: MemoryStore(clock=Hand())
 
 
 def of(definition: FlowDefinition) -> Callable[[Callable[..., Any]], Callable[..., None]]:
@@ -46,7 +47,7 @@ def of(definition: FlowDefinition) -> Callable[[Callable[..., Any]], Callable[..
     def on_each(test: Callable[..., Any]) -> Callable[..., None]:
         def run(stores: Callable[[], Any]) -> None:
             async def main() -> None:
-                clock, store = Moments(), stores()
+                clock, store = Hand(), stores()
                 await store.open()
                 node = Node(store, JsonCodec(), Settings(), clock, RandomIds())
                 await node.start()

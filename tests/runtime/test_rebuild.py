@@ -27,8 +27,9 @@ from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
 from runfold.system import RandomIds
 from runfold.testing.driver import play
+from runfold.testing.machine_engine import NOON, Hand
 from runfold.testing.strategies import definitions, script
-from runtime.playing import LEASE, NOON, Moments, Play
+from runtime.playing import LEASE, Play
 from runtime.scene import TWO_STEPS
 from runtime.tables import Tables, tables_of
 
@@ -50,10 +51,10 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
         return lambda: open_store(url, Settings(), f"log {uuid4()}")
     if request.param == "sqlite":
         return lambda: open_store(f"sqlite:///{tmp_path / uuid4().hex}.db", Settings(), "default")
-    return lambda: MemoryStore(clock=Moments())
+    return lambda: MemoryStore(clock=Hand())
 
 
-async def opened(store: Any, clock: Moments) -> Node:
+async def opened(store: Any, clock: Hand) -> Node:
     await store.open()
     node = Node(store, JsonCodec(), Settings(), clock, RandomIds())
     await node.start()
@@ -102,7 +103,7 @@ def test_what_was_dropped_is_rebuilt_and_the_runs_go_on(
     definition = definition.model_copy(update=keep)
 
     async def scenario() -> None:
-        clock, store = Moments(), stores()
+        clock, store = Hand(), stores()
         handlers = script(definition, seed)
         node = await opened(store, clock)
         try:
@@ -142,7 +143,7 @@ def on_each(test: Callable[..., Any]) -> Callable[..., None]:
 
     def run(stores: Stores) -> None:
         async def main() -> None:
-            clock, store = Moments(), stores()
+            clock, store = Hand(), stores()
             node = await opened(store, clock)
             try:
                 await node.definitions.define(TWO_STEPS, node.appender)

@@ -19,7 +19,8 @@ from runfold.runtime.rebuild import rebuild
 from runfold.testing.building import flow, step
 from runfold.testing.driver import OOPS, Outcome
 from runfold.testing.driver import Work as Played
-from runtime.playing import NOON, Moments, Play
+from runfold.testing.machine_engine import NOON, Hand
+from runtime.playing import Play
 from runtime.tables import tables_of
 from runtime.test_rebuild import Stores, opened, stores, table
 
@@ -100,7 +101,7 @@ class Limited(Play):
         await super().finish()
 
 
-async def prepared(node: Node, clock: Moments, definition: FlowDefinition, seed: int) -> Limited:
+async def prepared(node: Node, clock: Hand, definition: FlowDefinition, seed: int) -> Limited:
     """Return a play of ``definition`` on a node that has served it."""
     await node.queues.define("default", QUEUE)
     await node.definitions.define(definition, node.appender)
@@ -113,7 +114,7 @@ def test_limits_are_after_a_rebuild_what_they_were(
     stores: Stores, seed: int, moves: list[str]
 ) -> None:
     async def scenario() -> None:
-        clock, store = Moments(), stores()
+        clock, store = Hand(), stores()
         node = await opened(store, clock)
         try:
             played = await prepared(node, clock, LIMITED, seed)
@@ -143,7 +144,7 @@ def on_each(test: Callable[[Limited], Any]) -> Callable[..., None]:
 
     def run(stores: Stores) -> None:
         async def main() -> None:
-            clock, store = Moments(), stores()
+            clock, store = Hand(), stores()
             node = await opened(store, clock)
             try:
                 await test(await prepared(node, clock, LIMITED, 1))

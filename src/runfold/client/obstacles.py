@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from runfold.flow.holding import Hold
 from runfold.kernel.ids import text
 from runfold.ports import BucketUse, Limit, Member, QueueState, Store
 from runfold.runtime.dispatcher import CURSOR
+from runfold.runtime.limits import closed
+from runfold.runtime.queues import UNTIL_OPENED
 
 HOLDERS_SHOWN = 5
 """How many of the runs that take up a limit are named in the text."""
-_UNTIL_OPENED = datetime.max.replace(tzinfo=UTC)
 
 
 class Obstacles:
@@ -65,8 +66,8 @@ class Obstacles:
         state = self._queues.get(queue)
         limits = () if state is None else state.limits
         whole = [limit.id for limit in limits if not limit.keyed]
-        of_key = [] if hold.key is None else [f"queue:{queue}={hold.key}"]
-        asked = [f"queue:{queue}", *of_key, *whole, *hold.buckets]
+        of_key = [] if hold.key is None else [closed(queue, hold.key)]
+        asked = [closed(queue, None), *of_key, *whole, *hold.buckets]
         uses = [use for use in await self._store.usage(asked) if self._refuses(use)]
         ready, leased = (0, 0) if state is None else (state.ready, state.leased)
         told = hold
@@ -91,7 +92,7 @@ class Obstacles:
     async def _held_back(self, hold: Hold, use: BucketUse) -> Hold:
         named = _named(use)
         if use.closed_until is not None:
-            until = None if use.closed_until >= _UNTIL_OPENED else use.closed_until
+            until = None if use.closed_until >= UNTIL_OPENED else use.closed_until
             when = "until it is resumed" if until is None else f"until {_time(until)}"
             what = "is closed" if "#" in use.bucket else "is paused"
             return _and(replace(hold, limit=use.bucket, until=until), f"{named} {what} {when}")

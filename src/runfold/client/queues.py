@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from runfold.client.filters import checked_name, refused
@@ -16,9 +16,8 @@ from runfold.errors import InvalidDefinition
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.limits import keys_of
 from runfold.ports import LogIdentity, QueueState, Rebuilding
+from runfold.runtime.queues import UNTIL_OPENED
 from runfold.runtime.rebuild import fill
-
-_UNTIL_RESUMED = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +176,4 @@ def _is_keyed(definition: FlowDefinition, queue: str) -> bool:
 
 
 def _until(moment: datetime | None) -> datetime | None:
-    return None if moment is None or moment >= _UNTIL_RESUMED else moment
+    return None if moment is None or moment >= UNTIL_OPENED else moment

@@ -102,8 +102,6 @@ class Node:
         self.appender.after_commit.append(self._committed)
         self._appending = self.service.spawn(self.appender.run())
         self.service.loop("hub", self.hub.turn, self.hub_bell, self._safety)
-        if not self.store.in_process:
-            self.service.loop("others", self._look_for_others, Bell(), self._safety)
         self.service.spawn(self._listen())
 
     async def define(self, definition: FlowDefinition) -> None:
@@ -255,17 +253,6 @@ class Node:
             self.worker.wake()
         if self.projector is not None:
             self.projector.look()
-
-    async def _look_for_others(self) -> bool:
-        """Have readers look at the store: who appended may have died before it rang."""
-        for tail in self._tails:
-            tail.stale = True
-        self.hub_bell.ring()
-        if self.dispatcher is not None and self.dispatcher.leading:
-            self.dispatcher.bell.ring()
-        if self.projector is not None:
-            self.projector.look()
-        return False
 
     def tail(self, position: int) -> Tail:
         """Return a reader that is fed from here; ``drop_tail`` it afterwards."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from runfold.flow.events import ENDS
 from runfold.flow.seal import Chain, digest, entry, is_erased, rest_of
 from runfold.kernel.event import Event
 from runfold.kernel.registry import UnknownEvent
-from runfold.ports import Codec, EventLog, Stored
-from runfold.ports_archive import Archives, Counted
+from runfold.ports import Codec, Stored, WholeLog
+from runfold.ports_archive import Counted
 
 PAGE = 2000
 """How many events are read at a time."""
@@ -25,10 +25,6 @@ FINDINGS_MAX = 1000
 """How many findings are kept; more are counted."""
 
 Progress = Callable[[int, int], None]
-
-
-class Whole(EventLog, Archives, Protocol):
-    """A log with its archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class _Open:
     chain: Chain = field(default_factory=Chain)
 
 
-async def verify(log: Whole, codec: Codec, *, progress: Progress | None = None) -> Verified:
+async def verify(log: WholeLog, codec: Codec, *, progress: Progress | None = None) -> Verified:
     """Return what is wrong with the log, up to where it ended when this was called."""
     head, work = await log.head(), _Verification(codec)
     after = 0

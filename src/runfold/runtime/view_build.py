@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from runfold.errors import ViewNotReady
 from runfold.flow.events import FlowErased, FlowStart
-from runfold.ports import Clock, Codec, EventLog, Stored
-from runfold.ports_archive import Archives, Wanted
+from runfold.ports import Clock, Codec, Stored, WholeLog
+from runfold.ports_archive import Wanted
 from runfold.ports_views import View, ViewPart, Views, ViewSum, ViewTable, ViewWrite
 from runfold.projections.projection import Projection
 from runfold.runtime.keeper import Keeper, table_of
@@ -65,10 +65,6 @@ _SHARED = (FlowErased.TOPIC,)
 """Events that are about a run and stand in another stream: every part reads them."""
 
 
-class Whole(EventLog, Archives, Protocol):
-    """A log with its archive."""
-
-
 class _Page(NamedTuple):
     """What a part wants of the events up to a position."""
 
@@ -81,7 +77,7 @@ class ViewBuild:
 
     def __init__(
         self,
-        log: Whole,
+        log: WholeLog,
         views: Views,
         codec: Codec,
         clock: Clock,

@@ -31,17 +31,22 @@ Address = tuple[str, str]
 
 
 class Order(NamedTuple):
-    """What one process does."""
+    """What every process of a build is told."""
 
     store: Store
     codec: Codec
     clock: Clock
     projection: Address
+    lease: float
+    page: int
+
+
+class Errand(NamedTuple):
+    """What one of them does."""
+
     view: View
     upto: int
     token: int
-    lease: float
-    page: int
 
 
 class Parts:
@@ -59,9 +64,7 @@ class Parts:
         lease: float,
         report: Report | None = None,
     ) -> None:
-        self._order = Order(
-            store, codec, clock, address_of(projection), _NO_VIEW, 0, 0, lease, view_build.PAGE
-        )
+        self._order = Order(store, codec, clock, address_of(projection), lease, view_build.PAGE)
         check(self._order)
         self._name, self._views, self._tokens = projection.name, store.views, tokens
         self._processes, self._clock, self._report = processes, clock, report
@@ -74,15 +77,15 @@ class Parts:
 
         async def fold(view: View) -> None:
             async with turns:
-                order = self._order._replace(view=view, upto=upto, token=self._tokens())
-                child = await asyncio.to_thread(_Child, order)
+                errand = Errand(view, upto, self._tokens())
+                child = await asyncio.to_thread(_Child, self._order, errand)
                 children.append(child)
                 try:
                     await child.follow(lambda at: progress.at(view.at.part, at))
                 finally:
                     # Nothing of it is written any more; what it held is free without a wait.
                     await asyncio.to_thread(child.end)
-                    await self._views.disown(order.token)
+                    await self._views.disown(errand.token)
 
         try:
             await asyncio.gather(*[fold(view) for view in views if view.position < upto])
@@ -94,11 +97,11 @@ class Parts:
 class _Child:
     """One process, and our end of its pipe."""
 
-    def __init__(self, order: Order) -> None:
-        self.name, self.part = order.view.at.name, order.view.at.part
+    def __init__(self, order: Order, errand: Errand) -> None:
+        self.name, self.part = errand.view.at.name, errand.view.at.part
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(
-            target=serve, args=(theirs, order), name="runfold-rebuild", daemon=True
+            target=serve, args=(theirs, order, errand), name="runfold-rebuild", daemon=True
         )
         self.process.start()
         theirs.close()
@@ -177,8 +180,8 @@ def check(order: Order) -> None:
         ) from error
 
 
-def serve(connection: Connection, order: Order) -> None:
-    """Do what ``order`` says, and tell how far it is: in a process of its own."""
+def serve(connection: Connection, order: Order, errand: Errand) -> None:
+    """Fold the part of ``errand``, and tell how far it is: in a process of its own."""
 
     def told(progress: BuildProgress) -> None:
         if connection.poll():  # Nobody says anything, so it is the end: the parent is gone.
@@ -194,9 +197,9 @@ def serve(connection: Connection, order: Order) -> None:
                 raise InvalidDefinition(f"{module}.{name} is no projection")
             build = ViewBuild(
                 order.store, order.store.views, order.codec, order.clock, found,
-                token=order.token, lease=order.lease, page=order.page, report=told,
+                token=errand.token, lease=order.lease, page=order.page, report=told,
             )  # fmt: skip
-            await build.fold_part(order.view, order.upto)
+            await build.fold_part(errand.view, errand.upto)
         finally:
             await order.store.close()
 
@@ -211,6 +214,3 @@ def serve(connection: Connection, order: Order) -> None:
 def _projection(found: Any) -> Projection[Any] | None:
     one = found.projection if isinstance(found, Metric) else found
     return one if isinstance(one, Projection) else None
-
-
-_NO_VIEW: Any = None

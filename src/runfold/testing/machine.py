@@ -77,7 +77,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     def new_store(self) -> Store:
         """Return an empty store of its own, not open."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no store to run on: override new_store() to return an "
+            "empty one that is not open"
+        )
 
     # --- what users do
 

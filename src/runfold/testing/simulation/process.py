@@ -11,6 +11,7 @@ from typing import Any
 from runfold.client.catalog import Catalog
 from runfold.define.handler import Handler
 from runfold.ports import Codec, Committed, Ids
+from runfold.runtime.bell import Bell
 from runfold.runtime.node import ROLES, Node, Work
 from runfold.settings import Settings, seconds
 from runfold.store.memory_lanes import Work as Leased
@@ -23,6 +24,8 @@ from runfold.testing.simulation.machine import SimulatedMachine
 from runfold.testing.simulation.store import Doorbells, HostClock, HostStore, LogView, StoreClock
 from runfold.testing.simulation.strands import Host, Strand
 
+LOOK_EVERY = 5.0
+"""Seconds after which a doorbell looks at the store although nobody rang."""
 LEARNS_AFTER = 1.0
 """Seconds until a process whose lease was ended tries to renew it."""
 
@@ -152,6 +155,8 @@ class Process:
     async def _serve(self, node: Node) -> None:
         world = self._world
         await node.start()
+        if not world.is_alone:
+            node.service.loop("doorbell", self._store.look, Bell(), _look_pause)
         for definition in world.catalog.definitions():
             await node.define(definition)
         for queue, limits in world.catalog.queue_limits().items():
@@ -232,3 +237,7 @@ class Process:
         """Have its dispatcher look at the log."""
         if self.node is not None and self.is_up and self.node.dispatcher is not None:
             self.node.dispatcher.bell.ring()
+
+
+async def _look_pause() -> float:
+    return LOOK_EVERY

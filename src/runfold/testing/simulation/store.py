@@ -101,6 +101,7 @@ class HostStore(MemoryStore):
         self.in_process = is_alone
         self.accidents = accidents
         self.rung = asyncio.Event()
+        self._heard = 0
         self._bells, self._on_commit = bells, on_commit
 
     async def commit(self, batch: Batch) -> Committed:
@@ -180,6 +181,14 @@ class HostStore(MemoryStore):
     async def ring(self) -> None:
         """Tell the other processes."""
         self._bells.ring(self)
+
+    async def look(self) -> bool:
+        """Ring here if the log has grown since the last look: who appended may not have rung."""
+        head = await self.head()
+        if head != self._heard:
+            self._heard = head
+            self.rung.set()
+        return False
 
     async def rings(self) -> AsyncIterator[None]:
         """Yield whenever another process, or the test, has appended."""
