@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 from email import message_from_bytes, policy
@@ -118,12 +120,19 @@ def test_a_run_that_ends_otherwise_gives_one(shell: Shell) -> None:
 
 
 def test_an_interrupt_drains(shell: Shell) -> None:
+    # Who writes the PDF waits for a reader, so the demo cannot be over when the signal comes.
+    pdf = shell.folder / "kept/invoices/2024-0042.pdf.unfinished"
+    pdf.parent.mkdir(parents=True)
+    os.mkfifo(pdf)
     with shell.spawn("demo", "--keep", "kept") as process:
         assert process.stdout is not None
         assert any("flow.start" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
+        reader = os.open(pdf, os.O_RDONLY | os.O_NONBLOCK)
         _, stderr = process.communicate(timeout=60)
+    os.close(reader)
     assert (process.returncode, stderr) == (130, "interrupted\n")
+    shutil.rmtree(pdf.parent)
     assert shell.run("demo", "--keep", "kept").returncode == 0
 
 
