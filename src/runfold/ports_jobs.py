@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runfold.items import BucketUse, Due, Job, QueueState, Stalled, Upcoming
+
+
+class Pending(NamedTuple):
+    """What time or other people may have brought, as one question to the store finds it."""
+
+    inbox: bool
+    """Starts wait in the inbox."""
+    due: float | None
+    """Seconds until the next timer is due, 0 when overdue; None without one."""
+    over: bool
+    """Members, leases or other things are there whose time is over; False unless asked for."""
 
 
 class Jobs(Protocol):
@@ -16,8 +27,11 @@ class Jobs(Protocol):
         """Return timers that are due by the store's clock, soonest first."""
         ...
 
-    async def next_due(self, *, now: datetime | None = None) -> float | None:
-        """Return the seconds until the next timer is due (0 when overdue), None without one."""
+    async def pending(self, *, sweeps: bool = False, now: datetime | None = None) -> Pending:
+        """Return whether there may be something to record; ``sweeps``: also what is over.
+
+        Asked once a second by every timekeeper of an idle log: it must cost a few probes.
+        """
         ...
 
     async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:

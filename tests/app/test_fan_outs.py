@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runfold import Context, Flow, Runfold, Settings, collect
-from runfold.runtime import dispatcher, fusing
+from runfold.runtime import fusing, sweep
 from scenarios.scene import finished, scenario
 
 
@@ -42,7 +42,7 @@ async def test_the_ends_of_one_run_share_commits(url: str) -> None:
 async def test_more_decisions_than_one_commit_holds_go_on_at_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "SWEEP_EVERY", 3600.0)
+    monkeypatch.setattr(sweep, "EVERY", 3600.0)
     monkeypatch.setattr(fusing, "FUSED_MAX", 20)
     monkeypatch.setattr(fusing, "DECISIONS_MAX", 10)
     async with Runfold(url, flows=[fan_out()]) as rf:

@@ -173,7 +173,6 @@ class Play:
         """Let time pass, and record what it brings."""
         self.clock.seconds += 2.5
         self.timekeeper.look()
-        await self.timekeeper.pause(1)
         await self.timekeeper.turn()
 
     async def request(self, event: Event, gate: Gate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from typing import Any
 
@@ -96,6 +97,71 @@ def test_who_loses_the_connection_looks_at_once_and_listens_again(
     monkeypatch.setattr(postgres_doorbell, "HEARD_POLL_SECONDS", 60.0)
     monkeypatch.setattr(Ears, "rang", rang)
     run(test(), one, other)
+
+
+def test_a_lost_ring_is_found_by_the_next_question_of_a_timekeeper(
+    one: PostgresStore, other: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        rings = other.rings()
+        heard = asyncio.ensure_future(anext(rings))
+        await proven(other, heard)
+        await Scene(one).start("a")
+        await other.pending()
+        await heard
+        heard = asyncio.ensure_future(anext(rings))
+        await Scene(other, appender=2).start("b")  # What one has recorded oneself is no news,
+        await other.pending()
+        await other.pending()  # and what one was told of is none again.
+        assert not other._ears[0].rung.is_set()
+        heard.cancel()
+        await asyncio.gather(heard, return_exceptions=True)
+        await rings.aclose()
+
+    monkeypatch.setattr(postgres_doorbell, "HEARD_POLL_SECONDS", 60.0)
+    run(test(), one, other)
+
+
+def test_the_end_is_polled_only_where_no_timekeeper_asks_for_it(
+    one: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    pauses: asyncio.Queue[None] = asyncio.Queue()
+    end, rang = PostgresStore._end, Ears.rang
+
+    async def counted(self: PostgresStore, known: int) -> int:
+        asked.append(known)
+        return await end(self, known)
+
+    async def soon(self: Ears, within: float) -> bool:
+        if not self.proven.is_set():
+            return await rang(self, within)
+        pauses.put_nowait(None)
+        return await rang(self, 0.001)
+
+    async def test() -> None:
+        rings = one.rings()
+        heard = asyncio.ensure_future(anext(rings))
+        await proven(one, heard)
+        for told in (True, False):
+            if told:
+                await one.pending()
+            else:
+                one._end_told = (0, -math.inf)
+            await pauses.get()  # One that may have begun before.
+            before = len(asked)
+            while not pauses.empty():
+                pauses.get_nowait()
+            for _ in range(3):
+                await pauses.get()
+            assert (len(asked) == before) is told
+        heard.cancel()
+        await asyncio.gather(heard, return_exceptions=True)
+        await rings.aclose()
+
+    monkeypatch.setattr(PostgresStore, "_end", counted)
+    monkeypatch.setattr(Ears, "rang", soon)
+    run(test(), one)
 
 
 def test_the_own_ring_is_not_heard(one: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,12 +97,16 @@ def test_no_statement_reads_a_table_or_filters_an_index(postgres_url: str, name:
         ("postgres_log._RUNS", "streams_pk", "stream < $2"),
         ("postgres_log._OPEN_RUNS", "open_runs_pk", "stream > $2"),
         ("postgres_work._DUE", "timers_due", "(log_id = $1) AND (due_at <= "),
-        ("postgres_work._NEXT_DUE", "timers_due", "log_id = $1"),
+        ("postgres_work._PENDING", "timers_due", "log_id = $"),
+        ("postgres_work._PENDING", "inbox_log", "log_id = $"),
+        ("postgres_work._PENDING", "jobs_leased", "log_id = $"),
+        ("postgres_work._PENDING", "batches_at", "at < "),
+        ("postgres_work._PENDING", "events_pk", "log_id = $"),
         ("postgres_work._STALLED", "jobs_leased", "log_id = $1"),
         ("postgres_work._LEASED", "jobs_leased", "(log_id = $1) AND (member = $2)"),
         ("postgres_work._HELD", "jobs_leased", "(log_id = $1) AND (member = $2)"),
         ("postgres_work._INBOX", "inbox_log", "log_id = $1"),
-        ("postgres_work._OLD_BATCHES", "batches_at", "at < $2"),
+        ("postgres_work._OLD_BATCHES", "batches_at", "at < (COALESCE($"),
     ],
 )
 def test_a_statement_uses_its_index(

@@ -36,7 +36,7 @@ WHOLE_LOG = {
     "sqlite_commit._LAST": "the last of the primary key: one step",
     "sqlite_read._HEAD": "the last of the primary key: one step",
     "sqlite_members._CURSOR": "the last of the primary key: one step",
-    "sqlite_read._SOONEST": "the first of timers_due: one step",
+    "sqlite_read._PENDING": "the first of two indexes and one row a process: one step each",
     "sqlite_read._COUNTS": "counts jobs, for people",
     "sqlite_read._OPEN_TIMERS": "counts timers, for people",
     "sqlite_read._JOBS_OF": "counts jobs, for people",

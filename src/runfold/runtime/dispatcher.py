@@ -39,6 +39,7 @@ from runfold.runtime.decisions import effects
 from runfold.runtime.fusing import DECISIONS_MAX, outcome_of, with_decisions
 from runfold.runtime.queues import TOPICS
 from runfold.runtime.runs import Runs
+from runfold.runtime.sweep import Sweep
 from runfold.runtime.tail import Tail
 
 PAGE = 2000
@@ -50,10 +51,6 @@ CHAIN_MAX = 3
 Past that the facts go alone: any number of them shares a commit, and one decision."""
 CURSOR_EVERY = 1.0
 """Seconds between two writes of the cursor."""
-SWEEP_EVERY = 5.0
-"""Seconds between two steps of the sweep over open runs."""
-SWEEP_PAGE = 50
-"""How many open runs one step of the sweep looks at."""
 LOAD_MAX = 500
 """How many runs are loaded with one read."""
 OVER_MAX = 5000
@@ -111,7 +108,7 @@ class Dispatcher:
         """Rung when there is something to fold or to decide."""
         self._led_until = 0.0
         self._cursor_saved = (0.0, 0)
-        self._sweep_at, self._sweep_after = 0.0, 0
+        self._sweep = Sweep(store, clock)
         self.leading = self._resigned = False
         self._stands_by = False
         """Another one led when this one asked last."""
@@ -134,7 +131,7 @@ class Dispatcher:
         if self.tail.position < self._seen_by_leader:
             return self.tail.position != before
         split = {self.tail.split}
-        touched = (self._again | await self._sweep()) - split
+        touched = (self._again | await self._sweep.page(self.tail.position)) - split
         # Of a commit that the page has cut in two, what was decided may be in the other half.
         self._again &= split
         self._deciding = bool(touched)
@@ -281,7 +278,7 @@ class Dispatcher:
             self._decided.clear()
             self.tail.stale = True
             self.tail.position = position
-            self._sweep_after = 0
+            self._sweep.restart()
         return self.leading
 
     def _catch_up(self) -> None:
@@ -381,15 +378,6 @@ class Dispatcher:
                 #   load reads up to 10 | 11 is recorded, read, finds no run | it is kept at 10
                 self._runs.forget(stream)
         return read
-
-    async def _sweep(self) -> set[int]:
-        now = self._clock.monotonic()
-        if now < self._sweep_at:
-            return set()
-        self._sweep_at = now + SWEEP_EVERY
-        streams = await self._store.open_runs(after=self._sweep_after, limit=SWEEP_PAGE)
-        self._sweep_after = streams[-1] if len(streams) == SWEEP_PAGE else 0
-        return {stream for stream in streams if stream <= self.tail.position}
 
     async def _save_cursor(self) -> None:
         saved_at, position = self._cursor_saved

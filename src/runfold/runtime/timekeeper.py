@@ -1,13 +1,14 @@
 """Records what time brings: due timers, leases that ended, starts that waited in the inbox.
 
-All of it is data, polled by the store's own clock; nothing here remembers a due time for
-longer than one pause. Any number of timekeepers may run: what one has recorded, the guard
-of the other's item refuses.
+All of it is data, polled by the store's own clock with one question; nothing here remembers a
+due time for longer than one pause. Any number of timekeepers may run: what one has recorded, the
+guard of the other's item refuses.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -25,8 +26,6 @@ PAGE = 200
 SWEEP_EVERY_MIN = 0.5
 """Seconds between two looks for members and leases whose time is over, at least; else a sixth
 of a lease."""
-ASK_EVERY = 5.0
-"""Seconds after which the store is asked for the next due time although nobody set a timer."""
 ARCHIVE = "archive"
 """The timer of a run that has ended: it leaves the log, and nothing is recorded."""
 SILENT = (ARCHIVE, ERASE)
@@ -62,17 +61,16 @@ class Timekeeper:
         self._sweep_every = max(SWEEP_EVERY_MIN, lease / 6)
         self._fires_at: float | None = None
         """When the next timer is due, by this process's clock; None: the store must be asked."""
-        self._asked_at = 0.0
         self._turned_at = clock.monotonic()
         self._reported: set[int] = set()
         self._erasing: list[int] = []
 
     async def turn(self) -> bool:
         """Record one page of each kind; return False when nothing was due."""
-        now = self._clock.monotonic()
-        worked = self._fires_at is not None and now >= self._fires_at and await self._fire()
-        worked |= await self._accept_all()
-        worked |= await self._sweep()
+        if self._is_due():
+            worked = await self._fire()  # Nothing is asked before: it is due now.
+        else:
+            worked = await self._look()
         # Last: one that cannot be finished must not hold up the others.
         while self._erasing:
             await self._erasure.finish(self._erasing.pop())
@@ -80,12 +78,9 @@ class Timekeeper:
 
     async def pause(self, longest: float) -> float:
         """Return the seconds until there may be something to do, at most ``longest``."""
-        now = self._clock.monotonic()
-        if self._fires_at is None or now >= self._fires_at or now > self._asked_at + ASK_EVERY:
-            due = await self._jobs.next_due(now=self._clock.now())
-            self._asked_at = now
-            self._fires_at = now + (ASK_EVERY if due is None else max(due, 0.0))
-        return min(longest, max(0.0, self._fires_at - now))
+        if self._fires_at is None:
+            return 0.0
+        return min(longest, max(0.0, self._fires_at - self._clock.monotonic()))
 
     def look(self) -> None:
         """Ask the store again: another process may have set a timer."""
@@ -101,6 +96,32 @@ class Timekeeper:
                 return False
         self._fires_at = None
         return True
+
+    def _expect(self, at: float) -> None:
+        """The next timer is due then, if none was set since the question."""
+        if self._fires_at is not None:
+            self._fires_at = at
+
+    def _is_due(self) -> bool:
+        return self._fires_at is not None and self._clock.monotonic() >= self._fires_at
+
+    async def _look(self) -> bool:
+        """Ask the store what there is, and record it."""
+        now, sweeps = self._clock.monotonic(), self._sweeps()
+        self._fires_at = math.inf  # Before the question: a timer set meanwhile asks again.
+        try:
+            found = await self._jobs.pending(sweeps=sweeps, now=self._clock.now())
+        except BaseException:
+            self._fires_at = None
+            raise
+        if found.due is not None:
+            self._expect(now + found.due)
+        worked = self._is_due() and await self._fire()
+        if found.inbox:
+            worked |= await self._accept_all()
+        if found.over:
+            worked |= await self._sweep()
+        return worked
 
     async def _fire(self) -> bool:
         self._fires_at = None
@@ -142,7 +163,8 @@ class Timekeeper:
                 worked = True
         return worked
 
-    async def _sweep(self) -> bool:
+    def _sweeps(self) -> bool:
+        """Return whether it is time to look for what is over; the next time is later."""
         now = self._clock.monotonic()
         gap, self._turned_at = now - self._turned_at, now
         if self._sweep_at is None or gap > self._lease / 3:
@@ -152,6 +174,9 @@ class Timekeeper:
         if now < self._sweep_at:
             return False
         self._sweep_at = now + self._sweep_every
+        return True
+
+    async def _sweep(self) -> bool:
         await self._members.expire(PAGE, now=self._clock.now())
         stalled = await self._jobs.stalled(PAGE, now=self._clock.now())
         await self._stall(stalled)

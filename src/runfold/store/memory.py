@@ -30,6 +30,7 @@ from runfold.ports import (
     Transaction,
     Upcoming,
 )
+from runfold.ports_jobs import Pending
 from runfold.settings import Settings
 from runfold.store.memory_archive import MemoryArchive
 from runfold.store.memory_claim import leased_job
@@ -183,11 +184,20 @@ class MemoryStore(MemoryArchive):
             for row in [timer.row]
         ]  # fmt: skip
 
-    async def next_due(self, *, now: datetime | None = None) -> float | None:
-        """Return the seconds until the next timer is due, None without one."""
+    async def pending(self, *, sweeps: bool = False, now: datetime | None = None) -> Pending:
+        """Return whether there may be something to record; ``sweeps``: also what is over."""
+        moment, log = self._now(now), self._log
         with self._lock:
-            soonest = self._log.agenda[0][0] if self._log.agenda else None
-        return None if soonest is None else max(0.0, (soonest - self._now(now)).total_seconds())
+            soonest = log.agenda[0][0] if log.agenda else None
+            due = None if soonest is None else max(0.0, (soonest - moment).total_seconds())
+            over = sweeps and (
+                any(until <= moment for _, until in log.members.values())
+                or any(
+                    job.token is not None and not log.is_alive(job.token, moment)
+                    for job in log.jobs.values()
+                )
+            )
+            return Pending(bool(log.inbox), due, over)
 
     async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
         """Return leased jobs whose token has no live member, by id."""

@@ -207,7 +207,7 @@ class ArchiveContract(Contract):
     async def test_the_timer_of_a_run_goes_with_it(self, scene: Scene) -> None:
         run = await scene.start("a", row(kind="deadline", delay=1))
         await _end(scene, run, delay=60)
-        assert await scene.store.next_due(now=NOON) == 60
+        assert (await scene.store.pending(now=NOON)).due == 60
         (due,) = await scene.store.due(9, now=after(60))
         assert (due.kind, due.stream) == ("archive", run)
         await scene.start("last")
@@ -217,9 +217,9 @@ class ArchiveContract(Contract):
     async def test_the_timer_of_the_newest_run_is_put_off(self, scene: Scene) -> None:
         run = await scene.start("a")
         await _end(scene, run, delay=0)
-        assert await scene.store.next_due(now=NOON) == 0
+        assert (await scene.store.pending(now=NOON)).due == 0
         assert await scene.store.archive([run], now=NOON) == 0
-        assert await scene.store.next_due(now=NOON) == AGAIN_SECONDS
+        assert (await scene.store.pending(now=NOON)).due == AGAIN_SECONDS
         await scene.start("last")
         assert [one.stream for one in await scene.store.due(9, now=after(AGAIN_SECONDS))] == [run]
 

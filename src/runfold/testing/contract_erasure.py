@@ -81,7 +81,7 @@ class ErasureContract(Contract):
     async def test_the_last_page_takes_the_timer_with_it(self, scene: Scene) -> None:
         runs = [await _ended(scene, name, b"{}") for name in "ab"]
         timers = [await _erasing(scene, name) for name in "ab"]
-        assert await scene.store.next_due(now=NOON) == 10
+        assert (await scene.store.pending(now=NOON)).due == 10
         assert [(due.kind, due.stream) for due in await scene.store.due(9, now=after(10))] == [
             ("erase", timer) for timer in timers
         ]

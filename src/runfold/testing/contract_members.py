@@ -72,6 +72,24 @@ class MemberContract(Contract):
         assert not await scene.store.renew(WORKER, 30, now=after(31))
         assert await scene.store.renew(OTHER, 30, now=after(31))
 
+    async def test_a_member_is_over_when_its_lease_is(self, scene: Scene) -> None:
+        await scene.store.join(ME, 30, now=NOON)
+        assert not (await scene.store.pending(sweeps=True, now=after(29.9))).over
+        assert not (await scene.store.pending(now=after(30))).over
+        assert (await scene.store.pending(sweeps=True, now=after(30))).over
+        await scene.store.expire(10, now=after(30))
+        assert not (await scene.store.pending(sweeps=True, now=after(31))).over
+
+    async def test_a_job_of_nobody_is_over_until_it_is_recorded(self, scene: Scene) -> None:
+        await scene.store.join(ME, 30, now=NOON)
+        job = await scene.leased_job()
+        assert not (await scene.store.pending(sweeps=True, now=NOON)).over
+        await scene.store.leave(WORKER)
+        assert (await scene.store.pending(sweeps=True, now=NOON)).over
+        assert not (await scene.store.pending(now=NOON)).over
+        await scene.record(Item([event("step.stalled")], stream=job.stream, stalled=job.id))
+        assert not (await scene.store.pending(sweeps=True, now=NOON)).over
+
     async def test_a_stranger_cannot_renew(self, store: Store) -> None:
         assert not await store.renew(404, 30, now=NOON)
 

@@ -82,6 +82,18 @@ class InboxContract(Contract):
         with pytest.raises(KeyError):
             _enlist_and_fail(store, transaction)
         assert await store.inbox(10) == []
+        assert not (await store.pending()).inbox
+
+    async def test_a_row_is_pending_until_it_is_recorded(
+        self, scene: Scene, transaction: Transaction
+    ) -> None:
+        assert not (await scene.store.pending()).inbox
+        with transaction() as connection:
+            scene.store.enlist(connection, [(key_of("a"), "{}")])
+        assert (await scene.store.pending()).inbox
+        (found,) = await scene.store.inbox(10)
+        await scene.record(new("a", inbox=found.id))
+        assert not (await scene.store.pending()).inbox
 
     async def test_a_row_is_recorded_once(self, scene: Scene, transaction: Transaction) -> None:
         with transaction() as connection:

@@ -74,7 +74,7 @@ class RowContract(Contract):
         for change in (Change(run, "c"), Change(run, None, delay=7), Change(other, "d", after(8))):
             stream = change.id
             await scene.record(Item([event()], stream=stream, changes=[change]), now=after(3))
-        assert await scene.store.next_due(now=after(3)) == 5
+        assert (await scene.store.pending(now=after(3))).due == 5
         due = [timer.id for timer in await scene.store.due(9, now=after(10))]
         assert due == [other, run]
         early = Item([event("timer.due")], stream=run, timer=run)
@@ -202,12 +202,12 @@ class TimerContract(Contract):
         assert len(await scene.store.due(9, now=after(10))) == 1
 
     async def test_the_next_due_time_is_told_in_seconds(self, scene: Scene) -> None:
-        assert await scene.store.next_due(now=after(0)) is None
+        assert (await scene.store.pending(now=after(0))).due is None
         await scene.start("a", row(kind="start", due_at=after(30)))
         await scene.start("b", row(kind="start", due_at=after(10)))
-        assert await scene.store.next_due(now=after(0)) == 10
-        assert await scene.store.next_due(now=after(9.5)) == 0.5
-        assert await scene.store.next_due(now=after(99)) == 0
+        assert (await scene.store.pending(now=after(0))).due == 10
+        assert (await scene.store.pending(now=after(9.5))).due == 0.5
+        assert (await scene.store.pending(now=after(99))).due == 0
 
     async def test_a_due_start_becomes_a_job_of_the_fact_that_says_so(self, scene: Scene) -> None:
         later = row(

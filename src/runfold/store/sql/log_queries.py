@@ -152,12 +152,12 @@ def places(of: Table = EVENTS) -> Select[Any]:
     )
 
 
-def old_batches() -> Any:
-    """Delete at most ``limit`` rows of ``batches`` from before ``before``."""
+def old_batches(is_old: ColumnElement[bool]) -> Any:
+    """Delete at most ``limit`` rows of ``batches`` for which ``is_old`` holds, oldest first."""
     old: Select[Any] = (
         select(literal_column("ctid"))
         .select_from(BATCHES)
-        .where(BATCHES.c.log_id == _LOG, BATCHES.c.at < bindparam("before"))
+        .where(BATCHES.c.log_id == _LOG, is_old)
         .order_by(BATCHES.c.at)
         .limit(bindparam("limit"))
     )

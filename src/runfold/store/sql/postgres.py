@@ -6,6 +6,7 @@ listens. None of them keeps state in its session, and each is made again when it
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -127,6 +128,6 @@ class PostgresStore(PostgresLog, PostgresArchive, PostgresWork, PostgresDoorbell
         self._viewer = Line(self._address, self._memory)
         self.views.connect(self._viewer, self._readers)
         self._bell = Line(self._address, Memory())
-        self._ears = []
+        self._ears, self._end_told = [], (0, -math.inf)
         self._transactions = None
         self._closed = self._ringing = self._rings_waiting = False

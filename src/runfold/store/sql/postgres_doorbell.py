@@ -2,8 +2,9 @@
 
 LISTEN is a promise that a pooler does not keep, and says nothing about it. So the listener
 rings once itself, and until that is heard it polls the end of the log, with pauses that grow
-to ``Settings.poll_max``; once heard, a poll every ``HEARD_POLL_SECONDS`` is enough. Every
-poll that finds new events counts as a ring. A notification of this process is not one.
+to ``Settings.poll_max``; once heard, a poll every ``HEARD_POLL_SECONDS`` is enough, and none
+while others of this process ask where the log ends. Every poll that finds new events counts as
+a ring. A notification of this process is not one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from runfold.settings import Settings, seconds
 from runfold.store.sql import log_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.postgres_driver import LOST, Address, Link, connect
-from runfold.store.sql.postgres_line import Line
+from runfold.store.sql.postgres_line import Line, Memory
 from runfold.store.sql.postgres_queries import PostgresQueries
 
 POLL_SECONDS_MIN = 0.005
@@ -96,7 +97,10 @@ class PostgresDoorbell(PostgresQueries):
     _address: Address
     _bell: Line
     """Without memory: that the log was rewound is for those to notice who remember it."""
+    _memory: Memory
     _ears: list[Ears]
+    _end_told: tuple[int, float]
+    """Where the log ended when somebody of this process asked last, and when that was."""
     _closed: bool
     _ringing: bool
     _rings_waiting: bool
@@ -128,13 +132,25 @@ class PostgresDoorbell(PostgresQueries):
                     await self.ring()
                 span = HEARD_POLL_SECONDS if ears.proven.is_set() else pause
                 rang = not is_new and await ears.rang(span)
-                known, end = end, end if rang else await self._end(end)
+                is_told = ears.proven.is_set() and not is_new and self._is_told()
+                known, end = end, end if rang or is_told else await self._end(end)
                 pause = POLL_SECONDS_MIN if end != known else self._longer(pause)
                 if rang or end != known:
                     yield
         finally:
             self._ears.remove(ears)
             await ears.close()
+
+    def _told(self, end: int) -> None:
+        """Learn where the log ends, and ring here if nobody of this process knows what is there."""
+        seen, (before, _) = self._memory.seen, self._end_told
+        self._end_told = (end, asyncio.get_running_loop().time())
+        if end > max(before, seen.position if seen else 0):
+            for ears in self._ears:
+                ears.rung.set()
+
+    def _is_told(self) -> bool:
+        return asyncio.get_running_loop().time() - self._end_told[1] < HEARD_POLL_SECONDS
 
     def _longer(self, pause: float) -> float:
         return min(pause * 2, seconds(self.settings.poll_max))

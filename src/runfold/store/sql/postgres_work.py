@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, bindparam, func
+from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, exists, func, literal_column
 
 from runfold.ports import BucketUse, Due, InboxRow, Job, Member, QueueState, Stalled, Upcoming
+from runfold.ports_jobs import Pending
 from runfold.store.buckets import limit_of
 from runfold.store.sql import (
     line_queries,
@@ -23,6 +24,17 @@ from runfold.store.sql.inbox import enlist
 from runfold.store.sql.postgres_driver import Address
 from runfold.store.sql.postgres_queries import PostgresQueries
 from runfold.store.sql.postgres_renewer import PostgresRenewer
+from runfold.store.sql.schema import BATCHES
+
+_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+BATCHES_KEPT_SECONDS = 3600
+"""How long a batch number is remembered."""
+
+BATCHES_SWEPT_MAX = 20_000
+"""How many old batch numbers one ``expire`` forgets at most."""
+
+_KEPT: ColumnElement[timedelta] = literal_column(f"interval '{BATCHES_KEPT_SECONDS} seconds'")
+_IS_OLD = BATCHES.c.at < work_queries.now() - _KEPT
 
 
 def _is_wanted(column: Any) -> Any:
@@ -30,7 +42,6 @@ def _is_wanted(column: Any) -> Any:
 
 
 _DUE = for_postgres(work_queries.due())
-_NEXT_DUE = for_postgres(work_queries.next_due())
 _STALLED = for_postgres(work_queries.stalled())
 _LEASED = for_postgres(work_queries.leased())
 _HELD = for_postgres(work_queries.held())
@@ -55,31 +66,34 @@ _RESIGN = for_postgres(member_queries.resign())
 _CURSOR = for_postgres(member_queries.cursor())
 _SAVE_CURSOR = for_postgres(member_queries.save_cursor())
 _NOW = for_postgres(member_queries.now())
-_OLD_BATCHES = for_postgres(log_queries.old_batches())
+_OLD_BATCHES = for_postgres(log_queries.old_batches(_IS_OLD))
+_PENDING = for_postgres(
+    work_queries.pending(
+        exists().where(BATCHES.c.log_id == bindparam("log_id"), _IS_OLD)
+    ).add_columns(log_queries.head().scalar_subquery())
+)
 _LEAD = "SELECT runfold.lead($1, 'dispatcher', $2, $3, $4)"
 _EXPIRE = "SELECT runfold.expire($1, $2, $3)"
-
-_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-BATCHES_KEPT = timedelta(hours=1)
-"""How long a batch number is remembered."""
-
-BATCHES_SWEPT_MAX = 20_000
-"""How many old batch numbers one ``expire`` forgets at most."""
 
 
 class PostgresWork(PostgresQueries):
     """``ports.Jobs``, ``Members``, ``Cursors`` and ``Inbox``."""
 
     _address: Address
+    _told: Callable[[int], None]
+    """Told where the log ends, by whoever has asked for it."""
 
     async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
         """Return timers that are due by the store's clock, soonest first."""
         return [Due(*row) for row in await self._rows(_DUE, now=now, limit=limit)]
 
-    async def next_due(self, *, now: datetime | None = None) -> float | None:
-        """Return the seconds until the next timer is due (0 when overdue), None without one."""
-        left = (await self._rows(_NEXT_DUE, now=now))[0][0]
-        return None if left is None else max(0.0, float(left))
+    async def pending(self, *, sweeps: bool = False, now: datetime | None = None) -> Pending:
+        """Return whether there may be something to record; ``sweeps``: also what is over."""
+        (row,) = await self._rows(_PENDING, sweeps=sweeps, now=now)
+        inbox, soonest, moment, over, head = row
+        self._told(head or 0)
+        due = None if soonest is None else max(0.0, (soonest - moment).total_seconds())
+        return Pending(inbox, due, over)
 
     async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
         """Return leased jobs whose token has no live member."""
@@ -174,8 +188,7 @@ class PostgresWork(PostgresQueries):
         """Remove members whose time is over; forget batch numbers that nobody repeats."""
         values = (self.identity.log_id, limit, now)
         removed = await self._writer.call(lambda link: link.value(_EXPIRE, values))
-        before = (now or await self.now()) - BATCHES_KEPT
-        await self._rows(_OLD_BATCHES, before=before, limit=BATCHES_SWEPT_MAX)
+        await self._rows(_OLD_BATCHES, now=now, limit=BATCHES_SWEPT_MAX)
         return int(removed)
 
     def renewer(self, token: int, ttl: float) -> PostgresRenewer:

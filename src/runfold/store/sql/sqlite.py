@@ -32,6 +32,7 @@ from runfold.ports import (
     Transaction,
     Upcoming,
 )
+from runfold.ports_jobs import Pending
 from runfold.settings import Settings, seconds
 from runfold.store.sql.rebuilding import SqlRebuilding
 from runfold.store.sql.sqlite_archive import SqliteArchive
@@ -176,10 +177,10 @@ class SqliteStore(SqliteArchive):
         held = self._held
         return await held.reader.run(lambda c: held.questions.due(c, limit, clock(now)))
 
-    async def next_due(self, *, now: datetime | None = None) -> float | None:
-        """Return the seconds until the next timer is due, None without one."""
+    async def pending(self, *, sweeps: bool = False, now: datetime | None = None) -> Pending:
+        """Return whether there may be something to record; ``sweeps``: also what is over."""
         held = self._held
-        return await held.reader.run(lambda c: held.questions.next_due(c, clock(now)))
+        return await held.reader.run(lambda c: held.questions.pending(c, clock(now), sweeps=sweeps))
 
     async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
         """Return leased jobs whose token has no live member, by id."""

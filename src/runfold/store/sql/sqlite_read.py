@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Executable, Select, Table, and_, func, literal_column, select
 
 from runfold.ports import BucketUse, Due, InboxRow, Job, Name, QueueState, Stalled, Stored, Upcoming
+from runfold.ports_jobs import Pending
 from runfold.store.buckets import limit_of
 from runfold.store.sql import (
     line_queries,
@@ -19,7 +20,7 @@ from runfold.store.sql import (
     work_queries,
 )
 from runfold.store.sql.compiled import Compiled, for_sqlite
-from runfold.store.sql.schema import ARCHIVE, EVENTS, STREAMS, TIMERS
+from runfold.store.sql.schema import ARCHIVE, EVENTS, STREAMS
 from runfold.store.sql.sqlite_values import given, listed, moment, param
 
 END = 2**62
@@ -82,7 +83,7 @@ _RUNS = {of_flow: for_sqlite(stream_queries.runs(of_flow=of_flow)) for of_flow i
 _OPEN_RUNS = for_sqlite(stream_queries.open_runs())
 
 _DUE = for_sqlite(work_queries.due())
-_SOONEST = for_sqlite(select(func.min(TIMERS.c.due_at)).where(TIMERS.c.log_id == _LOG))
+_PENDING = for_sqlite(work_queries.pending())
 _STALLED = for_sqlite(work_queries.stalled())
 _LEASED = for_sqlite(work_queries.leased())
 _HELD = for_sqlite(work_queries.held())
@@ -184,10 +185,11 @@ class SqliteReader:
         """Return timers that are due, soonest first."""
         return [Due._make(row) for row in self._ask(connection, _DUE, now=now, limit=limit)]
 
-    def next_due(self, connection: sqlite3.Connection, now: int) -> float | None:
-        """Return the seconds until the next timer is due, None without one."""
-        soonest = self._ask(connection, _SOONEST)[0][0]
-        return None if soonest is None else max(0, soonest - now) / _SECOND
+    def pending(self, connection: sqlite3.Connection, now: int, *, sweeps: bool) -> Pending:
+        """Return whether there may be something to record; ``sweeps``: also what is over."""
+        ((inbox, soonest, _, over),) = self._ask(connection, _PENDING, now=now, sweeps=sweeps)
+        due = None if soonest is None else max(0, soonest - now) / _SECOND
+        return Pending(bool(inbox), due, bool(over))
 
     def stalled(self, connection: sqlite3.Connection, limit: int, now: int) -> list[Stalled]:
         """Return leased jobs whose token has no live member."""

@@ -10,12 +10,16 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     DateTime,
     Select,
     bindparam,
+    case,
     exists,
+    false,
     func,
+    or_,
     select,
 )
 
@@ -24,7 +28,8 @@ from runfold.store.sql.schema import INBOX, JOBS, MEMBERS, STREAMS, TIMERS
 _LOG: BindParameter[int] = bindparam("log_id")
 
 
-def _now() -> ColumnElement[Any]:
+def now() -> ColumnElement[Any]:
+    """Return the moment ``now``, by the store's clock without one."""
     return func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
 
 
@@ -35,27 +40,41 @@ def due() -> Select[Any]:
         select(
             at.id, at.stream, at.kind, at.step, at.activation, at.attempt, at.queue, at.key
         )
-        .where(at.log_id == _LOG, at.due_at <= _now())
+        .where(at.log_id == _LOG, at.due_at <= now())
         .order_by(at.due_at)
         .limit(bindparam("limit"))
     )  # fmt: skip
 
 
-def next_due() -> Select[Any]:
-    """Return the seconds until the first timer is due, below 0 when overdue; null without one."""
+def pending(*over: ColumnElement[bool]) -> Select[Any]:
+    """Return whether starts wait, when the first timer is due, the time, and what is over.
+
+    The last is looked for if ``sweeps``: members, leases, and what ``over`` adds.
+    """
+    starts = exists().where(INBOX.c.log_id == _LOG)
     first = select(func.min(TIMERS.c.due_at)).where(TIMERS.c.log_id == _LOG).scalar_subquery()
-    return select(func.extract("epoch", first - _now()))
+    gone = exists().where(MEMBERS.c.log_id == _LOG, MEMBERS.c.expires_at <= now())
+    lost = exists().where(JOBS.c.log_id == _LOG, *_is_stalled())
+    sweeps = bindparam("sweeps", type_=Boolean())
+    return select(starts, first, now(), case((sweeps, or_(gone, lost, *over)), else_=false()))
+
+
+def _is_stalled() -> tuple[ColumnElement[bool], ...]:
+    """Return what is true of a leased job whose token has no member that renewed in time."""
+    alive = exists().where(
+        MEMBERS.c.log_id == JOBS.c.log_id,
+        MEMBERS.c.token == JOBS.c.member,
+        MEMBERS.c.expires_at > now(),
+    )
+    return JOBS.c.member.is_not(None), ~alive
 
 
 def stalled() -> Select[Any]:
     """Return leased jobs whose token has no member that renewed in time."""
     at = JOBS.c
-    alive = exists().where(
-        MEMBERS.c.log_id == at.log_id, MEMBERS.c.token == at.member, MEMBERS.c.expires_at > _now()
-    )
     return (
         select(at.id, at.stream, at.step, at.activation, at.attempt, at.queue, at.key)
-        .where(at.log_id == _LOG, at.member.is_not(None), ~alive)
+        .where(at.log_id == _LOG, *_is_stalled())
         .order_by(at.member)  # As the index of leased jobs has them.
         .limit(bindparam("limit"))
     )

@@ -17,6 +17,7 @@ from runfold.ports import (
     Stalled,
     Stored,
 )
+from runfold.ports_jobs import Pending
 from runfold.settings import Settings
 from runfold.store.memory import MemoryStore
 from runfold.store.memory_lanes import Work
@@ -137,6 +138,10 @@ class HostStore(MemoryStore):
     async def due(self, limit: int, *, now: datetime | None = None) -> list[Due]:
         await self.accidents.before_call()
         return await super().due(limit, now=now)
+
+    async def pending(self, *, sweeps: bool = False, now: datetime | None = None) -> Pending:
+        await self.accidents.before_call()
+        return await super().pending(sweeps=sweeps, now=now)
 
     async def stalled(self, limit: int, *, now: datetime | None = None) -> list[Stalled]:
         await self.accidents.before_call()
