@@ -14,6 +14,7 @@ from typing import Any
 
 from runfold.flow.events import ENDS
 from runfold.ports import Batch, Claim, Encoded, Item, Row
+from runfold.store.sql.postgres_arrays import Literal, numbers, texts
 
 _EVENT = ("topic", "state", "step", "activation", "attempt", "key", "cause")
 _ROW = (
@@ -36,6 +37,28 @@ NAMES: tuple[str, ...] = (
     "c_queue", "c_limit", "c_token", "c_state", "c_targets", "c_floors",
 )  # fmt: skip
 """The parameters of ``runfold.commit``, in the order of ``arguments``."""
+_WRITTEN: dict[str, str] = {
+    "bigint[]": "p_streams p_leaders p_leases p_tokens p_timers p_stalled p_inbox",
+    "integer[]": "p_counts p_versions p_gates p_set_gate p_ends "
+    "e_item e_index e_activation e_attempt e_cause "
+    "r_item r_event r_activation r_attempt r_priority",
+    "boolean[]": "p_frees p_clears",
+    "text[]": "p_flows e_topic e_step e_key r_flow r_step r_queue",
+}
+"""The parameters that are sent as a text, by what it is read as: those of many elements."""
+_LITERALS: dict[str, Literal] = {
+    name: texts if kind == "text[]" else numbers
+    for kind, names in _WRITTEN.items()
+    for name in names.split()
+}
+_KINDS = {name: kind for kind, names in _WRITTEN.items() for name in names.split()}
+COMMIT = "SELECT * FROM runfold.commit({})".format(  # noqa: S608 - names of parameters
+    ", ".join(
+        f"{name} => ${place}" + (f"::text::{_KINDS[name]}" if name in _KINDS else "")
+        for place, name in enumerate(NAMES, start=1)
+    )
+)
+"""Calls ``runfold.commit`` with ``arguments`` as its parameters."""
 
 
 def arguments(log_id: int, batch: Batch, *, blob_min: int) -> list[Any]:
@@ -57,6 +80,9 @@ def arguments(log_id: int, batch: Batch, *, blob_min: int) -> list[Any]:
         _settings(given, batch.items)
     if batch.claims:
         _claims(given, batch.claims)
+    for name, column in given.items():
+        if column is not None and name in _LITERALS:
+            given[name] = _LITERALS[name](column)
     return [given.get(name) for name in NAMES]
 
 

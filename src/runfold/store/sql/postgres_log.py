@@ -14,15 +14,12 @@ from runfold.ports import Batch, Committed, Name, Outcome, Stored
 from runfold.settings import Settings
 from runfold.store.sql import log_queries, postgres_answer, stream_queries
 from runfold.store.sql.compiled import Compiled, for_postgres
-from runfold.store.sql.postgres_arguments import NAMES, arguments
+from runfold.store.sql.postgres_arguments import COMMIT, arguments
 from runfold.store.sql.postgres_driver import Link
 from runfold.store.sql.postgres_line import Memory, Seen
 from runfold.store.sql.postgres_queries import PostgresQueries
 from runfold.store.sql.schema import ARCHIVE, EVENTS
 
-_COMMIT = "SELECT * FROM runfold.commit({})".format(  # noqa: S608 - names of parameters
-    ", ".join(f"{name} => ${place}" for place, name in enumerate(NAMES, start=1))
-)
 _READ, _READ_ALL = for_postgres(log_queries.read()), for_postgres(log_queries.read_all())
 
 
@@ -58,7 +55,7 @@ class PostgresLog(PostgresQueries):
         values = arguments(self.identity.log_id, batch, blob_min=self.settings.blob_min)
 
         async def ask(link: Link) -> Committed:
-            row = await link.row(_COMMIT, values)
+            row = await link.row(COMMIT, values)
             if not row["repeated"]:
                 return postgres_answer.committed(batch, row)
             positions = [at for at in postgres_answer.first_positions(batch, row) if at]

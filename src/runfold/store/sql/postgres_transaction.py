@@ -16,15 +16,11 @@ from runfold.errors import InvalidSettings
 from runfold.ports import Batch, Committed, LogIdentity
 from runfold.settings import Settings
 from runfold.store.sql import postgres_answer
-from runfold.store.sql.postgres_arguments import NAMES, arguments
+from runfold.store.sql.postgres_arguments import COMMIT, NAMES, arguments
 from runfold.store.sql.postgres_driver import Address
 from runfold.store.sql.postgres_engine import engine_of
 from runfold.store.sql.transactions import AsyncTransaction, BlockingTransaction
 
-_CALL = "SELECT * FROM runfold.commit({})"
-_FOR_ASYNCPG = _CALL.format(
-    ", ".join(f"{name} => ${place}" for place, name in enumerate(NAMES, start=1))
-)
 _TYPES = """
 SELECT p.proargnames[given.place], format_type(given.type, NULL)
 FROM pg_proc p
@@ -62,7 +58,7 @@ class PostgresTransactions:
         self._async = self._blocking = None
 
     async def _record(self, connection: AsyncConnection, batch: Batch) -> Committed:
-        done = await connection.exec_driver_sql(_FOR_ASYNCPG, tuple(self._arguments(batch)))
+        done = await connection.exec_driver_sql(COMMIT, tuple(self._arguments(batch)))
         return postgres_answer.committed(batch, dict(done.mappings().one()))
 
     async def _record_blocking(self, connection: Connection, batch: Batch) -> Committed:
@@ -73,7 +69,7 @@ class PostgresTransactions:
             # psycopg sends no types: the function's own say what a list of nulls is.
             types = dict(tuple(row) for row in connection.exec_driver_sql(_TYPES))
             named = (f"{name} => %({name})s::{types[name]}" for name in NAMES)
-            self._statement = _CALL.format(", ".join(named))
+            self._statement = f"SELECT * FROM runfold.commit({', '.join(named)})"  # noqa: S608
         values = {
             # A tuple would be a composite, not an array.
             name: list(value) if isinstance(value, tuple) else value

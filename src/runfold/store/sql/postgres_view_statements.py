@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    ColumnElement,
     DateTime,
     Double,
     LargeBinary,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     select,
@@ -30,6 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from runfold.ports_views import ViewTable
 from runfold.store.sql.compiled import Compiled, ddl_for_postgres, for_postgres
+from runfold.store.sql.postgres_arrays import Literal, moments, numbers, texts
 from runfold.store.sql.view_counts import Counts, counts
 from runfold.store.sql.view_tables import indexes, table_for
 from runfold.store.view_rows import key_places
@@ -39,6 +42,11 @@ _ARRAYS: dict[str, TypeEngine[Any]] = {
     "text": Text(), "int": BigInteger(), "real": Double(), "bool": Boolean(),
     "moment": DateTime(timezone=True), "bytes": LargeBinary(), "json": Text(),
 }  # fmt: skip
+_LITERALS: dict[str, Literal] = {
+    "text": texts, "int": numbers, "real": numbers, "bool": numbers, "moment": moments,
+    "json": texts,
+}  # fmt: skip
+"""How a column of a kind is written as a text; one of ``bytes`` stays a list."""
 
 
 class Statements(NamedTuple):
@@ -56,12 +64,15 @@ class Statements(NamedTuple):
     places: tuple[int, ...]
     """Where the key stands in a row."""
     counts: Counts
+    literals: dict[str, Literal]
 
-    @staticmethod
-    def arrays(names: Sequence[str], rows: Sequence[Values]) -> dict[str, Any]:
+    def arrays(self, names: Sequence[str], rows: Sequence[Values]) -> dict[str, Any]:
         """Return the parameters for ``rows`` of these columns: an array each."""
         columns = zip(*rows, strict=True)
-        return {f"of_{name}": list(column) for name, column in zip(names, columns, strict=True)}
+        return {
+            f"of_{name}": self.literals.get(name, list)(column)
+            for name, column in zip(names, columns, strict=True)
+        }
 
 
 @lru_cache(maxsize=256)
@@ -71,7 +82,7 @@ def statements(log: int, spec: ViewTable) -> Statements:
     names = tuple(column.name for column in spec.columns)
     places = tuple(key_places(spec))
     keys = tuple(names[place] for place in places)
-    kinds = {column.name: _ARRAYS[column.kind] for column in spec.columns}
+    kinds = {column.name: column.kind for column in spec.columns}
     given = _given(kinds, names)
     wanted = insert(table).from_select(names, select(*given.c))
     others = {name: wanted.excluded[name] for name in names if name not in keys}
@@ -94,12 +105,20 @@ def statements(log: int, spec: ViewTable) -> Statements:
         keys,
         places,
         sums,
+        {name: _LITERALS[kind] for name, kind in kinds.items() if kind in _LITERALS},
     )
 
 
-def _given(kinds: dict[str, TypeEngine[Any]], names: Sequence[str]) -> TableValuedAlias:
-    arrays = [bindparam(f"of_{name}", type_=ARRAY(kinds[name])) for name in names]
+def _given(kinds: dict[str, str], names: Sequence[str]) -> TableValuedAlias:
+    arrays = [_array(f"of_{name}", kinds[name]) for name in names]
     return func.unnest(*arrays).table_valued(*names).render_derived("given")
+
+
+def _array(name: str, kind: str) -> ColumnElement[Any]:
+    array = ARRAY(_ARRAYS[kind])
+    if kind not in _LITERALS:
+        return bindparam(name, type_=array)
+    return cast(bindparam(name, type_=Text()), array)
 
 
 def _each(given: TableValuedAlias, probe: Select[Any]) -> Select[Any]:
