@@ -12,8 +12,8 @@ from runfold.projections.fold import Poison, fold
 from runfold.projections.logged import Logged
 from runfold.projections.projection import Projection
 
-SLICE = 250
-"""How many events are folded before other tasks have their turn."""
+SLICE = 1000
+"""How many events are folded before other tasks have their turn: a millisecond of this process."""
 
 
 def table_of(projection: Projection[Any], build: int) -> ViewTable:
