@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from flow.branching import MOST, SEEDS, TWO_SIDES, forked, half_way
 from runfold.errors import Unforkable
+from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
-from runfold.flow.diff import ABSENT, DIFFERENCES_MAX, Diff, diff
+from runfold.flow.diff import ABSENT, DIFFERENCES_MAX, Diff, Difference, diff
 from runfold.flow.trace import Trace
 from runfold.testing.building import after, flow, step
 from runfold.testing.driver import BROKEN, Driver, Outcome, Script, Work, play
@@ -20,6 +21,10 @@ from runfold.testing.strategies import definitions, script
 
 def compared(one: Driver, other: Driver) -> Diff:
     return diff(Trace(one.definition, one.history), Trace(other.definition, other.history))
+
+
+def differences(one: Driver, other: Driver) -> tuple[Difference, ...]:
+    return compared(one, other).differences
 
 
 def done(b: Any = "b", result: Any = None) -> Driver:
@@ -44,6 +49,33 @@ def test_a_difference_is_named_down_to_the_field_and_causes_come_first() -> None
         (None, "result.got.n", 1, 5),
     ]
     assert str(found).splitlines()[1] == "  b emits.0.payload.n: 1 | 5"
+
+
+def test_what_a_step_did_to_the_state_is_compared_key_by_key() -> None:
+    def run(value: int) -> Driver:
+        driver = Driver(flow(step("start")))
+        driver.claim("start")
+        change = ev.State(operation="set", key="n", value=value)
+        driver.complete("start", states=[change])
+        driver.settle()
+        return driver
+
+    assert [(one.step, one.field, one.one, one.other) for one in differences(run(1), run(2))] == [
+        ("start", "state.0.value", 1, 2), (None, "state.n", 1, 2),
+    ]  # fmt: skip
+
+
+def test_errors_are_compared_by_code_and_message() -> None:
+    def run(message: str) -> Driver:
+        driver = Driver(flow(step("start")))
+        driver.claim("start")
+        driver.fail("start", error=BROKEN.model_copy(update={"message": message}))
+        driver.settle()
+        return driver
+
+    assert [(one.step, one.field) for one in differences(run("one"), run("other"))] == [
+        ("start", "error.message"), (None, "error.message"),
+    ]  # fmt: skip
 
 
 def test_what_only_one_run_has_is_named() -> None:

@@ -16,6 +16,7 @@ from runfold.flow.erasure import ERASED, ERRORS_PER_EVENT, erasures, rest
 from runfold.flow.events import REGISTRY, ErrorInfo, FlowErased, StepErrored
 from runfold.flow.run import Run, evolve, fold, new
 from runfold.flow.seal import digest, erased, is_erased, rest_of
+from runfold.flow.streams import erasure_id
 from runfold.kernel.event import Draft, Event, Recorded
 from runfold.ports import Name
 from runfold.projections.logged import Logged
@@ -138,3 +139,9 @@ def test_an_erasure_belongs_to_the_run_that_it_is_about() -> None:
     event: Event = FlowErased(run_id="run", stream=7)
     recorded = Recorded(9, 9, 1, None, event)  # type: ignore[arg-type]
     assert Logged(recorded, Name(b"", None), None).stream == 7
+
+
+def test_each_run_has_an_erasure_of_its_own_in_each_log() -> None:
+    ids = {erasure_id(log, run) for log in (1, 2) for run in ("r", "s")}
+    assert len(ids) == 4
+    assert erasure_id(1, "r") == erasure_id(1, "r")

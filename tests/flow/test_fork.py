@@ -12,7 +12,7 @@ from flow.branching import LATER, MOST, SEEDS, TWO_SIDES, begun, forked, half_wa
 from flow.test_properties import told
 from runfold.errors import InvalidInput, Unforkable
 from runfold.flow import events as ev
-from runfold.flow.definition import FlowDefinition, RetryPolicy
+from runfold.flow.definition import FlowDefinition, LimitDefinition, RetryPolicy
 from runfold.flow.fork import descend, fork
 from runfold.flow.selection import prefix
 from runfold.testing.building import after, flow, step
@@ -68,8 +68,19 @@ def test_a_moment_takes_all_that_was_recorded_by_then() -> None:
 
 @pytest.mark.parametrize("at", [0, -1, 1000, NOON - timedelta(seconds=1)])
 def test_a_place_outside_of_the_run_is_refused(at: int | datetime) -> None:
-    with pytest.raises(InvalidInput, match=r"versions 1 to|did not exist"):
+    with pytest.raises(InvalidInput, match=r"versions 1 to|did not exist") as caught:
         forked(half_way(), at)
+    assert [one["loc"] for one in caught.value.details] == ["at"]
+
+
+def test_a_moment_before_the_run_is_answered_with_that_of_its_start() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.now += timedelta(seconds=10)
+    origin.do("start", 1, "go")
+    before = NOON - timedelta(seconds=1)
+    with pytest.raises(InvalidInput) as caught:
+        forked(origin, before)
+    assert str(caught.value) == f"the run did not exist at {before}; it was created {NOON}"
 
 
 def test_a_place_where_the_run_drained_is_refused_and_the_last_good_one_named() -> None:
@@ -115,6 +126,39 @@ def test_state_is_as_it_was_with_as_much_time_left() -> None:
     new = forked(origin, len(origin.history), state={"own": [1], "lasting": 7})
     assert new.run.values(LATER) == {"lasting": 7, "short": 3, "counted": 1, "own": [1]}
     assert new.run.data["short"].expires_at == LATER + timedelta(seconds=40)
+
+
+def test_state_that_ends_at_the_moment_of_the_cut_is_not_there_any_more() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.claim("start")
+    states = [ev.State(operation="set", key=key, value=1, ttl=20) for key in ("end", "new")]
+    origin.complete("start", 1, "go", states=states)
+    origin.settle()
+    origin.now += timedelta(seconds=20)
+    origin.claim("a")
+    origin.complete("a", 1, "a", states=[ev.State(operation="add", key="new", value=1, ttl=5)])
+    new = forked(origin, len(origin.history))
+    assert set(new.run.data) == {"new"}
+    assert [one.event for one in new.found(ev.State)[-2:]] == [
+        ev.State(operation="delete", key="end"),
+        ev.State(operation="set", key="new", value=1, ttl=5.0),
+    ]
+
+
+def test_state_that_stays_as_it_is_copied_is_not_set_again() -> None:
+    origin = Driver(TWO_SIDES)
+    origin.claim("start")
+    origin.complete("start", 1, "go", states=[ev.State(operation="set", key="is", value=1)])
+    assert len(forked(origin, len(origin.history)).found(ev.State)) == 1
+
+
+def test_a_copy_keeps_the_keys_of_its_origin() -> None:
+    by_user = LimitDefinition(kind="concurrency", max=1, key="user")
+    origin = Driver(flow(step("start", emits="x"), step("work", "x", limits=(by_user,))))
+    origin.do("start", 1, ("x", {"user": "zoe"}))
+    keys = [recorded.key for recorded in origin.history]
+    assert keys[-1] == "zoe"
+    assert [recorded.key for recorded in forked(origin, len(keys)).history] == keys
 
 
 def test_a_retry_timer_keeps_its_moment() -> None:
@@ -189,8 +233,18 @@ def test_another_definition_in_which_the_past_does_not_come_about_is_refused() -
         step("start", emits="go"), step("b", "go", emits="b"), step("a", after("b"), emits="a")
     )
     past = prefix(origin.history, TWO_SIDES, len(origin.history))
-    with pytest.raises(Unforkable, match=r"'a~.*does not come about"):
+    with pytest.raises(Unforkable) as caught:
         begun(origin, past, other)
+    name, version = next(
+        (one.event.name, one.version)
+        for one in past
+        if isinstance(one.event, ev.StepScheduled) and one.step == "a"
+    )
+    assert str(caught.value) == (
+        f"activation {name!r} of version {version} does not come about with this definition of the "
+        "flow: what its step subscribes to, or what leads there, has changed; begin before that "
+        "version, or keep the recorded definition"
+    )
     assert begun(origin, past[:2], other).ready() == [("start", 1)]
 
 

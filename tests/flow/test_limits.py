@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runfold.flow.definition import FlowDefinition, LimitDefinition, StepDefinition
@@ -253,6 +253,7 @@ plain = st.recursive(
 
 
 @given(plain, plain)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_two_values_have_one_text_only_when_they_are_equal(one: Any, other: Any) -> None:
     def same(value: Any) -> str:
         whole = isinstance(value, float) and value.is_integer()

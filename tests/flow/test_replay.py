@@ -164,6 +164,25 @@ def test_inputs_are_put_together_as_a_worker_would() -> None:
     assert given_to["left"] == "go"
 
 
+def test_what_replaced_an_input_has_to_fit_and_is_what_the_entry_was_given() -> None:
+    asked: list[tuple[str, str, str, Any]] = []
+
+    def check(*about: Any) -> str | None:
+        asked.append(about)
+        return None if about[3] != "bad" else "is bad"
+
+    driver = Driver(diamond())
+    assert driver.replace("good")
+    driver.claim("start")
+    assert replay(driver.history, diamond(), check) == Same()
+    assert asked == [("input", "start", "", value) for value in (None, "good", "good")]
+    again = Driver(diamond())
+    assert again.replace("bad")
+    assert replay(again.history, diamond(), check) == Diverges(
+        3, "flow.input_replaced", "start", "the recorded input does not fit: is bad"
+    )
+
+
 def test_each_is_each() -> None:
     definition = flow(step("a", emits="x"), step("b", each(on("x"))))
     driver = Driver(definition)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runfold.errors import Unforkable
 from runfold.flow import events as ev
-from runfold.flow.definition import FlowDefinition
+from runfold.flow.definition import FlowDefinition, LimitDefinition, RetryPolicy
 from runfold.flow.fork import descend, fork
 from runfold.flow.run import evolve, new
 from runfold.flow.selection import prefix
@@ -157,6 +157,41 @@ def forked(ledger: Ledger, cut: int) -> None:
 
 def _due(row: Ready, at: datetime) -> datetime | None:
     return None if row.kind is None else row.due_at or at + timedelta(seconds=row.delay or 0)
+
+
+def begun(definition: FlowDefinition, **said: Any) -> Ledger:
+    return Ledger(definition, ev.FlowStart(run_id="r", flow="flow", definition="d", **said))
+
+
+def test_a_job_after_a_pause_stands_where_its_time_came() -> None:
+    ledger = begun(flow(step("start", retry=RetryPolicy(base=30, jitter=0, cap=30))))
+    ledger.claim("start")
+    ledger.fail("start")
+    ledger.settle()
+    ledger.wait(30)
+    assert ledger.topics()[-1] == "timer.due"
+    assert derived(ledger) == ledger.table()
+
+
+def test_what_a_run_that_drains_waits_for_is_a_timer() -> None:
+    ledger = begun(flow(step("start")), deadline=100.0)
+    ledger.claim("start")
+    ledger.now += timedelta(seconds=5)
+    ledger.cancel()
+    ledger.settle()
+    assert derived(ledger) == ledger.table()
+    kinds = {row.kind: due for due, row in ledger.timers}
+    assert kinds == {
+        "deadline": NOON + timedelta(seconds=100), "grace": NOON + timedelta(seconds=35),
+    }  # fmt: skip
+
+
+def test_a_job_with_a_key_has_it_and_its_limits() -> None:
+    by_user = LimitDefinition(kind="concurrency", max=1, key="user")
+    ledger = begun(flow(step("start", limits=(by_user,))), input={"user": "zoe"})
+    assert derived(ledger) == ledger.table()
+    ((row, _, _),) = [(row, None, None) for row in ledger.jobs.values()]
+    assert row.key == "zoe"
 
 
 def test_an_empty_history_has_no_rows() -> None:

@@ -219,4 +219,4 @@ def _name(source: Source) -> str:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names) or "none"
+    return ", ".join(repr(name) for name in names)

@@ -148,7 +148,7 @@ class _Replay:
             place = (act.step, act.number)
         wrong = self._fitting(recorded)
         if wrong is None:
-            draft = Draft(recorded.event, *place, recorded.attempt, recorded.key)
+            draft = Draft(recorded.event, *place, recorded.attempt)
             self._fold(recorded, draft)
             self._candidates = None
         return wrong

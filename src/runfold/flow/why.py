@@ -210,9 +210,8 @@ def _chain(trace: Trace, deed: Deed | None, until: datetime) -> tuple[tuple[Link
 
 
 def _link(trace: Trace, deed: Deed, until: datetime) -> Link:
-    act, cause = deed.act, trace.places.get(deed.cause)
+    act, cause = deed.act, trace.places[deed.cause]
     queued, executing, waited = deed.spent(until)
-    decided = deed.scheduled_at if cause is None else cause.ts
     return Link(
         step=act.step,
         number=act.number,
@@ -225,7 +224,7 @@ def _link(trace: Trace, deed: Deed, until: datetime) -> Link:
         scheduled_at=deed.scheduled_at,
         ended_at=act.ended_at,
         worker=deed.tries[-1].worker if deed.tries else None,
-        deciding=(deed.scheduled_at - decided).total_seconds(),
+        deciding=(deed.scheduled_at - cause.ts).total_seconds(),
         queued=queued,
         executing=executing,
         waited=waited,

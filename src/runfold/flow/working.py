@@ -83,8 +83,8 @@ class Working:
 
     def rows(self, run: Run) -> list[Placed]:
         """Return the rows of ``run`` as it is now: of one that has ended, when it is archived."""
-        if run.ended:
-            return [] if self._end is None else ended_rows(run.definition, self._end)
+        if self._end is not None:
+            return ended_rows(run.definition, self._end)
         placed = [self._work(run, act) for act in run.open.values() if act.answer is None]
         return [*placed, *self._timers(run)]
 
