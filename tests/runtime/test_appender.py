@@ -165,6 +165,42 @@ async def test_an_appender_that_was_closed_refuses(node: Node, faults: Faulty) -
 
 
 @on_memory
+async def test_what_is_submitted_together_is_answered_in_its_order(
+    node: Node, faults: Faulty
+) -> None:
+    streams = [await start(node) for _ in range(3)]
+    outcomes = await node.appender.submit_together(
+        [(LINE, {"stream": stream}) for stream in (streams[1], 10**6, streams[0])]
+    )
+    assert [outcome.refusal for outcome in outcomes] == [None, Refusal.MISSING, None]
+    assert [outcome.version for outcome in outcomes][::2] == [3, 3]
+    assert [(await topics(node, stream)).count("log") for stream in streams] == [1, 1, 0]
+
+
+@on_memory
+async def test_what_is_submitted_together_fails_together(node: Node, faults: Faulty) -> None:
+    streams = [await start(node) for _ in range(2)]
+
+    async def refuse(batch: object) -> None:
+        raise ZeroDivisionError("rolled back")
+
+    faults.before = refuse
+    with pytest.raises(ZeroDivisionError):
+        await node.appender.submit_together([(LINE, {"stream": stream}) for stream in streams])
+
+
+@on_memory
+async def test_who_gives_up_waiting_leaves_what_was_submitted_together(
+    node: Node, faults: Faulty
+) -> None:
+    streams = [await start(node) for _ in range(2)]
+    waiting = node.appender.submit_together([(LINE, {"stream": stream}) for stream in streams])
+    waiting.cancel()
+    assert (await node.appender.submit(LINE, stream=streams[0])).refusal is None
+    assert [(await topics(node, stream)).count("log") for stream in streams] == [2, 1]
+
+
+@on_memory
 async def test_an_appender_is_not_idle_while_a_batch_commits(node: Node, faults: Faulty) -> None:
     stream = await start(node)
     sent, may_commit = asyncio.Event(), asyncio.Event()

@@ -6,6 +6,9 @@
 -- e_item, r_item, d_item, b_item and p_ends are places of items, from 1; e_index and r_event are
 -- places of events in their item, from 0. p_settings is what runfold.set_limits takes.
 --
+-- Items that are alike: e_item and r_item are null, and all arrays of events and rows but e_state
+-- and e_blob are those of one item.
+--
 -- What items let be ready that is not new stands behind all that was ready before: at the
 -- position of the batch's first event.
 --
@@ -143,7 +146,12 @@ BEGIN
             streams := runfold.streams_of_twins(p_ids, refusals, streams);
         END IF;
 
-        IF v_recorded > 0 THEN
+        IF v_recorded > 0 AND e_item IS NULL THEN
+            PERFORM runfold.write_alike(
+                p_log, ts, refusals, streams, firsts, e_topic, e_step, e_activation, e_attempt,
+                e_key, e_cause, e_state, e_blob
+            );
+        ELSIF v_recorded > 0 THEN
             INSERT INTO runfold.events (
                 position, stream, ts, log_id, version, activation, attempt, cause, topic, step,
                 key, state, blob
@@ -183,7 +191,7 @@ BEGIN
                 p_timers, p_stalled, p_inbox, p_clears, d_item, d_step, d_activation
             );
         END IF;
-        IF r_item IS NOT NULL THEN
+        IF r_event IS NOT NULL THEN
             PERFORM runfold.add_work(
                 p_log, ts, v_last + 1, refusals, streams, firsts, r_item, r_event, r_kind, r_due,
                 r_delay, r_flow, r_step, r_activation, r_attempt, r_queue, r_priority, r_key,

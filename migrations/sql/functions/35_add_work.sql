@@ -1,6 +1,7 @@
 -- The jobs (no kind) and timers of the items that are recorded. A row's id is the position of
 -- its event; a delay counts from the time of the commit. A job with a lane waits in it, unless
--- it is the first of its priority there.
+-- it is the first of its priority there. Without r_item the jobs are those of each item: ready at
+-- once and without lanes, of runs that begin.
 CREATE OR REPLACE FUNCTION runfold.add_work(
     p_log integer, p_ts timestamptz, p_place bigint, p_refusals integer[], p_streams bigint[], p_firsts bigint[],
     r_item integer[], r_event integer[], r_kind text[], r_due timestamptz[], r_delay float8[],
@@ -10,6 +11,21 @@ CREATE OR REPLACE FUNCTION runfold.add_work(
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    IF r_item IS NULL THEN
+        INSERT INTO runfold.jobs (
+            id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs,
+            blocked, place
+        )
+        SELECT i.first + r.event, i.stream, p_log, r.activation, r.attempt, r.priority, r.flow,
+            r.step, r.queue, r.key, r.inputs, 0, i.first + r.event
+        FROM unnest(p_refusals, p_streams, p_firsts) AS i (refusal, stream, first)
+        CROSS JOIN unnest(
+            r_event, r_flow, r_step, r_activation, r_attempt, r_queue, r_priority, r_key, r_inputs
+        ) AS r (event, flow, step, activation, attempt, queue, priority, key, inputs)
+        WHERE i.refusal = 0;
+        RETURN;
+    END IF;
+
     INSERT INTO runfold.jobs (
         id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs, limits,
         blocked, place

@@ -32,7 +32,7 @@ from runfold.ports import (
     Outcome,
     Served,
 )
-from runfold.runtime.gathering import Submission, Waiting
+from runfold.runtime.gathering import Submission, Together, Waiting
 from runfold.settings import Settings
 
 RETRY_DELAY_MAX = 1.0
@@ -140,34 +140,36 @@ class Appender:
         stream that this one builds upon; it is refused when that is. ``encoded``: what
         ``encode`` has made of the drafts already. Raises ``PayloadTooLarge``.
         """
-        return self._send_off([(drafts, item)], after, encoded)[0]
+        if encoded is None:
+            encoded, size = self.encode(drafts)
+        else:
+            size = sum(len(event.state) for event in encoded)
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._send_off([Submission(Item(events=encoded, **item), drafts, size, done, after)])
+        return done
 
     def submit_together(
         self, items: Sequence[tuple[Sequence[Draft], dict[str, Any]]]
     ) -> asyncio.Future[list[Outcome]]:
-        """Put several items, each of a stream of its own, into one transaction, however many."""
-        return asyncio.gather(*self._send_off(items))
+        """Put several items, each of a stream of its own, into one transaction, however many.
 
-    def _send_off(
-        self,
-        items: Sequence[tuple[Sequence[Draft], dict[str, Any]]],
-        after: asyncio.Future[Outcome] | None = None,
-        known: list[Encoded] | None = None,
-    ) -> list[asyncio.Future[Outcome]]:
+        A draft that stands in more than one of them is encoded once.
+        """
+        together, known, parcel = Together(len(items)), dict[int, Encoded](), list[Submission]()
+        for drafts, fields in items:
+            new = [draft for draft in drafts if id(draft) not in known]
+            known.update(zip(map(id, new), self.encode(new)[0], strict=True))
+            encoded = [known[id(draft)] for draft in drafts]
+            size = sum(len(event.state) for event in encoded)
+            parcel.append(Submission(Item(events=encoded, **fields), drafts, size, together))
+        self._send_off(parcel)
+        return together.future
+
+    def _send_off(self, parcel: list[Submission]) -> None:
         if self._closed:
             raise StoreUnavailable("this Runfold was left; enter it again before you use it")
-        loop = asyncio.get_running_loop()
-        parcel = []
-        for drafts, fields in items:
-            if known is None:
-                encoded, size = self.encode(drafts)
-            else:
-                encoded, size = known, sum(len(event.state) for event in known)
-            item = Item(events=encoded, **fields)
-            parcel.append(Submission(item, drafts, size, loop.create_future(), after))
         self._waiting.add(parcel)
         self._wake.set()
-        return [submission.done for submission in parcel]
 
     def ask(self) -> None:
         """Have the claimer asked soon, also when there is nothing to record."""

@@ -19,6 +19,36 @@ from runfold.ports import Item, Outcome, Refusal
 from runfold.settings import Settings
 
 
+class Together:
+    """One future for all that is submitted together; its items are answered in their order.
+
+    It stands for the future of each of them: a future of its own would cost an item more than
+    its event does.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._count, self._outcomes = count, list[Outcome]()
+
+    def done(self) -> bool:
+        """Return whether all are answered, one has failed, or nobody waits any more."""
+        return self.future.done()
+
+    def set_result(self, outcome: Outcome) -> None:
+        """Answer the next item."""
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == self._count:
+            self.future.set_result(self._outcomes)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Fail all of them."""
+        self.future.set_exception(error)
+
+    def exception(self) -> BaseException | None:
+        """Return the error that was set."""
+        return self.future.exception()
+
+
 @dataclass(slots=True, eq=False)
 class Submission:
     """An item on its way, with the events as objects for those who read from memory."""
@@ -26,7 +56,7 @@ class Submission:
     item: Item
     drafts: Sequence[Draft]
     size: int
-    done: asyncio.Future[Outcome]
+    done: asyncio.Future[Outcome] | Together
     after: asyncio.Future[Outcome] | None = None
     """What must have been recorded first: refused with it, without asking the store."""
 

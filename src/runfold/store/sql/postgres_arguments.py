@@ -2,14 +2,19 @@
 
 Parallel arrays, one element an item, an event, a row, a drop, a blob or a claim; an array
 that would hold nothing but nulls is left out, and the function skips what it would be for.
+
+Items that are alike but for what their first events say, as those of one ``start_many`` are,
+send the rest once: the driver looks at each element of an array, and so does the server.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from operator import is_
 from typing import Any
 
 from runfold.flow.events import ENDS
@@ -21,6 +26,8 @@ _ROW = (
     "event", "kind", "due", "delay", "flow", "step", "activation", "attempt", "queue",
     "priority", "key", "inputs", "limits",
 )  # fmt: skip
+ANY_GATE = Item._field_defaults["gates"]
+"""What an item that names no gates is recorded behind."""
 PRIORITIES = 10
 """How many priorities there are; a claim has a floor for each."""
 _UNIT, _RECORD = "\x1f", "\x1e"
@@ -74,8 +81,11 @@ def arguments(log_id: int, batch: Batch, *, blob_min: int) -> list[Any]:
     }
     if batch.items:
         _items(given, batch.items)
-        _events(given, batch.items, blob_min)
-        _rows(given, batch.items)
+        if _are_alike(batch.items):
+            _alike(given, batch.items, blob_min)
+        else:
+            _events(given, batch.items, blob_min)
+            _rows(given, batch.items)
         _drops(given, batch.items)
         _settings(given, batch.items)
     if batch.claims:
@@ -102,7 +112,7 @@ def _items(given: dict[str, Any], items: Sequence[Item]) -> None:
         given["p_tokens"] = [lease and lease[1] for lease in leases]
         given["p_frees"] = _unless_false([item.frees for item in items])
     given["p_versions"] = _unless_null([item.version for item in items])
-    given["p_gates"] = [item.gates for item in items]
+    given["p_gates"] = _unless_all([item.gates for item in items], ANY_GATE)
     given["p_leaders"] = _unless_null([item.leader for item in items])
     given["p_timers"] = _unless_null([item.timer for item in items])
     given["p_stalled"] = _unless_null([item.stalled for item in items])
@@ -118,6 +128,40 @@ def _check(item: Item) -> None:
         raise ValueError("an item without events makes rows; their ids are places of its events")
     if item.holds is not None and item.lease is None:
         raise ValueError("an item holds what admitted a job, and names no lease: whose limits?")
+
+
+def _are_alike(items: Sequence[Item]) -> bool:
+    """Return whether all create streams with the same jobs, ready and in no lane, and the same
+    events, of which the first may differ in what it says."""
+    first = items[0]
+    if len(items) == 1 or not first.events or any(event.topic in ENDS for event in first.events):
+        return False
+    if any(row.kind is not None or row.limits for row in first.rows):
+        return False
+    (topic, _, *where), rest = first.events[0], first.events[1:]
+    return all(
+        item.id is not None
+        and item.gate is None
+        and item.rows is first.rows
+        and item.events[0].topic == topic
+        and [*item.events[0][2:]] == where
+        and len(item.events) == len(rest) + 1
+        and all(map(is_, item.events[1:], rest))
+        for item in items
+    )
+
+
+def _alike(given: dict[str, Any], items: Sequence[Item], blob_min: int) -> None:
+    """Set all states, and the other columns of events and rows as the first item has them."""
+    _events(given, items[:1], blob_min=sys.maxsize)
+    _rows(given, items[:1])
+    states = [event.state for item in items for event in item.events]
+    given["e_item"] = given["r_item"] = None
+    given["e_state"] = states
+    if max(map(len, states)) > blob_min:
+        count = len(items[0].events)
+        places = [place for place in range(1, len(items) + 1) for _ in range(count)]
+        _blobs(given, places, blob_min)
 
 
 def _events(given: dict[str, Any], items: Sequence[Item], blob_min: int) -> None:
@@ -139,11 +183,11 @@ def _events(given: dict[str, Any], items: Sequence[Item], blob_min: int) -> None
             place for place, event in zip(places, events, strict=True) if event.topic in ENDS
         ]
     if max(map(len, given["e_state"])) > blob_min:
-        _blobs(given, blob_min)
+        _blobs(given, places, blob_min)
 
 
-def _blobs(given: dict[str, Any], blob_min: int) -> None:
-    items, states = given["e_item"], list(given["e_state"])
+def _blobs(given: dict[str, Any], items: Sequence[int], blob_min: int) -> None:
+    states = list(given["e_state"])
     hashes: list[bytes | None] = [None] * len(states)
     large = [n for n, state in enumerate(states) if len(state) > blob_min]
     given["b_item"] = [items[n] for n in large]
@@ -234,6 +278,10 @@ def _any(column: Sequence[Any]) -> bool:
 
 def _unless_null(column: Sequence[Any]) -> Sequence[Any] | None:
     return column if _any(column) else None
+
+
+def _unless_all(column: Sequence[Any], value: Any) -> Sequence[Any] | None:
+    return column if column.count(value) < len(column) else None
 
 
 def _unless_false(column: Sequence[bool]) -> Sequence[bool] | None:

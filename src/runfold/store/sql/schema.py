@@ -31,5 +31,5 @@ __all__ = [
     "VIEWS",
 ]  # fmt: skip
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that this release needs: the last file of ``migrations/versions``."""
