@@ -46,6 +46,24 @@ async def test_a_process_that_was_swept_joins_again(url: str) -> None:
 
 
 @scenario
+async def test_a_process_that_was_swept_learns_it_from_its_next_claim(url: str) -> None:
+    queue = Queue("q")
+
+    @queue.job()
+    async def work(data: int) -> int:
+        return data
+
+    async with Runfold(url, queues=[queue], settings=Settings(lease=3600)) as rf:
+        held = rf._node.membership.token
+        await rf._store.leave(held)
+        run = await rf.start(work, 7)
+        assert await run.result(timeout=15) == 7
+        assert rf._node.membership.token != held
+        lines = await story(run)
+        assert lines.count("step.started work") == 1
+
+
+@scenario
 async def test_a_process_that_could_not_renew_ends_its_handlers_itself(url: str) -> None:
     started = asyncio.Event()
     async with Runfold(url, queues=[queue_of(started)], settings=SHORT) as rf:

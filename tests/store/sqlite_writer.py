@@ -8,7 +8,7 @@ import sys
 
 from runfold.ports import Batch
 from runfold.store.sql.sqlite import SqliteStore
-from runfold.testing.contract_scene import claim, event, new, row
+from runfold.testing.contract_scene import LONG, claim, event, member, new, row
 
 EVENTS_PER_BATCH = 4
 """Two of a new run, one of another, and the claim of the first run's job."""
@@ -17,6 +17,7 @@ EVENTS_PER_BATCH = 4
 async def write(url: str, appender: int, batches: int) -> None:
     store = SqliteStore(url)
     await store.open()
+    await store.join(member(appender), LONG)
     for number in range(1, batches + 1):
         first = new(f"{appender}-{number}-a", event(), event(), rows=[row(queue=str(appender))])
         second = new(f"{appender}-{number}-b")

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from runfold.items import Batch, Encoded, Item, Job, Stored
 from runfold.store.sql.postgres import PostgresStore
-from runfold.testing.contract_scene import claim, new, row
+from runfold.testing.contract_scene import LONG, claim, member, new, row
 from runfold.testing.contract_words import at_once, in_any
 from store.test_postgres_processes import kill_one
 
@@ -41,6 +41,7 @@ class Worker:
         self._held: list[Job] = []
 
     async def work(self) -> None:
+        await self._store.join(member(self._token), LONG)
         for _ in range(TURNS_MAX):
             await self._claim()
             if self._held:

@@ -16,7 +16,17 @@ from runfold.ports import LogRewound
 from runfold.store.sql import postgres_line, postgres_renewer
 from runfold.store.sql.postgres import PostgresStore
 from runfold.store.sql.postgres_driver import Link
-from runfold.testing.contract_scene import WORKER, Scene, claim, event, key_of, new, row
+from runfold.testing.contract_scene import (
+    LONG,
+    WORKER,
+    Scene,
+    claim,
+    event,
+    key_of,
+    member,
+    new,
+    row,
+)
 
 PLAIN, POOLED = "", "&statement_cache_size=0"
 
@@ -331,6 +341,7 @@ def test_a_batch_of_many_kinds_is_one_call(
 
     async def test() -> None:
         await Scene(store).start("a", row())
+        await store.join(member(WORKER), LONG)
         monkeypatch.setattr(Link, "rows", rows_of)
         await store.commit(Batch(5, 1, [new("b", rows=[row()])], [claim(2)]))
         assert len(calls) == 1

@@ -10,7 +10,7 @@ import psycopg
 
 from runfold.items import Batch, Encoded, Stored
 from runfold.store.sql.postgres import PostgresStore
-from runfold.testing.contract_scene import claim, event, new, row
+from runfold.testing.contract_scene import LONG, WORKER, claim, event, member, new, row
 
 PROCESSES, WRITERS, BATCHES = 2, 4, 25
 KILL_EVERY = 60
@@ -33,6 +33,7 @@ def write(url: str, process: int) -> None:
     async def writers() -> None:
         store = PostgresStore(url)
         await store.open()
+        await store.join(member(WORKER), LONG)
         appenders = [process * WRITERS + n for n in range(WRITERS)]
         await asyncio.gather(*(writer(store, appender) for appender in appenders))
         await store.close()
@@ -85,4 +86,4 @@ def test_every_event_is_read_once_in_one_order_and_every_job_claimed_once(
     notes = [one.state for one in seen if one.topic == "log"]
     assert len(notes) == len(set(notes)) == PROCESSES * WRITERS * BATCHES
     started = [one.stream for one in seen if one.topic == "step.started"]
-    assert len(started) == len(set(started))
+    assert len(started) == len(set(started)) == len(notes)

@@ -15,7 +15,7 @@ from runfold.errors import InvalidInput, InvalidSettings, SchemaOutdated, StoreU
 from runfold.settings import Settings
 from runfold.store.sql.sqlite import SqliteStore
 from runfold.testing.contract_log import LARGE
-from runfold.testing.contract_scene import NOON, Scene, event, key_of, new
+from runfold.testing.contract_scene import NOON, WORKER, Scene, event, key_of, new
 
 ROWS = [(key_of("a"), "{}")]
 
@@ -244,6 +244,7 @@ def test_a_claim_that_gets_nothing_leaves_the_file_as_it_is(store: SqliteStore) 
     async def run() -> tuple[int, int, int]:
         scene = Scene(store)
         await scene.commit(new("a"))
+        await scene.meet(WORKER)
         other = sqlite3.connect(store.path)
 
         def version() -> int:

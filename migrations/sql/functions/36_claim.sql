@@ -1,6 +1,7 @@
 -- Lease ready jobs and record a step.started for each; p_last is the position before the
 -- first of them. Claims are served in their order; each is told its next floors (ten of
--- s_floors) and how long to wait for what time holds back. s_moved: lanes were parked or woken.
+-- s_floors) and how long to wait for what time holds back (-1: its token is no member's, who gets
+-- nothing). s_moved: lanes were parked or woken.
 --
 -- The scan of a priority starts at its floor in the index of ready jobs and ends with the
 -- limit. What it finds is leased as it is, unless heads of lanes are among it: then
@@ -20,6 +21,7 @@ DECLARE
     v_targets text[];
     v_given bigint[];
     v_floors bigint[];
+    v_is_member boolean;
     v_is_limited boolean; -- the queue as a whole
     v_alarm timestamptz;
     v_room integer;
@@ -43,6 +45,10 @@ BEGIN
             -- The inner LIMIT makes each scan short; the outer one ends the walk over priorities.
             SELECT array_agg(ready.ctid), bool_or(ready.is_head),
                 EXISTS (
+                    SELECT FROM runfold.members m
+                    WHERE m.log_id = p_log AND m.token = c_token[n] OFFSET 0
+                ),
+                EXISTS (
                     SELECT FROM runfold.limits l
                     WHERE l.log_id = p_log AND l.scope = 'queue:' || c_queue[n] AND NOT l.keyed
                     OFFSET 0
@@ -54,7 +60,7 @@ BEGIN
                     SELECT a.due_at FROM runfold.alarms a
                     WHERE a.log_id = p_log AND a.queue = c_queue[n] ORDER BY a.due_at LIMIT 1
                 )
-            INTO v_found, v_has_lanes, v_is_limited, v_alarm
+            INTO v_found, v_has_lanes, v_is_member, v_is_limited, v_alarm
             FROM (
                 SELECT found.*
                 FROM generate_series(10, 1, -1) AS level (priority)
@@ -73,6 +79,7 @@ BEGIN
                 ) found
                 LIMIT v_room
             ) ready;
+            EXIT WHEN NOT v_is_member;
             -- Once more if the queue as a whole has limits, or lanes are woken by their time.
             EXIT WHEN scan = 2 OR NOT (v_is_limited OR coalesce(v_alarm <= p_ts, false));
             IF v_is_limited THEN
@@ -85,6 +92,12 @@ BEGIN
                 s_moved := true;
             END IF;
         END LOOP;
+
+        IF NOT v_is_member THEN
+            s_floors := s_floors || v_given;
+            s_wait := s_wait || -1::float8;
+            CONTINUE;
+        END IF;
 
         IF v_room > 0 AND v_has_lanes THEN
             SELECT w.jobs, w.floors, w.looks, s_moved OR w.moved

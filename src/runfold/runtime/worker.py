@@ -127,6 +127,9 @@ class Worker:
             taken[job.queue] += 1
         for claim, told in zip(claims, served, strict=True):
             self._appetite.served(claim.queue, told)
+            if not told.is_member and claim.token == self._membership.token:
+                self._membership.lost = True  # It was swept: the next turn joins again.
+                self.bell.ring()
             if told.wait is not None:
                 self.bell.ring()  # The loop's pause ends when that time has come.
         for claim in claims:

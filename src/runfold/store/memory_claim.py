@@ -14,6 +14,8 @@ from runfold.store.memory_log import Log
 
 def claim(log: Log, asked: Claim, ts: datetime, first: int) -> tuple[list[Job], Served]:
     """Lease and start what ``asked`` gets; ``first`` is where the commit's claims begin."""
+    if asked.token not in log.members:
+        return [], Served(tuple(asked.floors) or (0,) * PRIORITY_MAX, None, is_member=False)
     return _Claiming(log, asked, ts, first).serve()
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from runfold.testing.contract_archive import ArchiveContract
 from runfold.testing.contract_batches import BatchContract
-from runfold.testing.contract_claims import ClaimContract
+from runfold.testing.contract_claims import ClaimContract, ClaimerContract
 from runfold.testing.contract_closures import ClosureContract
 from runfold.testing.contract_erasure import ErasureContract
 from runfold.testing.contract_guards import GuardContract
@@ -51,6 +51,7 @@ class StoreContract(
     ArchiveContract,
     ErasureContract,
     ClaimContract,
+    ClaimerContract,
     LimitContract,
     RateContract,
     ClosureContract,

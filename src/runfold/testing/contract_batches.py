@@ -6,7 +6,17 @@ import asyncio
 from collections.abc import Awaitable
 
 from runfold.ports import Batch, Committed, Item, Outcome, Refusal, Store
-from runfold.testing.contract_scene import NOON, WORKER, Contract, Scene, claim, event, new, row
+from runfold.testing.contract_scene import (
+    NOON,
+    WORKER,
+    Contract,
+    Scene,
+    claim,
+    event,
+    member,
+    new,
+    row,
+)
 
 
 class BatchContract(Contract):
@@ -40,6 +50,7 @@ class BatchContract(Contract):
 
     async def test_a_claim_sent_again_gives_no_jobs(self, scene: Scene) -> None:
         await scene.start("a", row())
+        await scene.meet(WORKER)
         batch = Batch(7, 1, claims=[claim()], now=NOON)
         first, again = await scene.store.commit(batch), await scene.store.commit(batch)
         assert (len(first.jobs), list(again.jobs), again.repeated) == (1, [], True)
@@ -69,6 +80,7 @@ class BatchContract(Contract):
 
     async def test_large_tokens_are_numbers_like_others(self, store: Store) -> None:
         token = 2**62 - 1
+        await store.join(member(token), 30, now=NOON)
         assert await store.lead(token, 30, now=NOON)
         item = new("a", rows=[row()], leader=token)
         done = await store.commit(Batch(token, 1, [item], [claim(token=token)], NOON))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runfold.ports import Item, Job, Store, Stored
+from runfold.ports import Batch, Item, Job, Limit, Served, Store, Stored
 from runfold.testing.contract_scene import (
     NOON,
     OTHER,
@@ -15,6 +15,7 @@ from runfold.testing.contract_scene import (
     claim,
     event,
     key_of,
+    member,
     new,
     row,
 )
@@ -142,6 +143,67 @@ class ClaimContract(Contract):
         )
         await scene.record(fails, now=NOON)
         assert [(job.stream, job.attempt) for job in await scene.claim()] == [(3, 1), (1, 2)]
+
+
+class ClaimerContract(Contract):
+    """Only members claim: what nobody would be found to hold is not given away."""
+
+    async def test_a_claim_of_nobody_takes_nothing(self, scene: Scene) -> None:
+        await scene.start("a", row())
+        stranger = Batch(404, 1, claims=[claim(token=404, floors=[1] * 10)], now=NOON)
+        done = await scene.store.commit(stranger)
+        assert (list(done.jobs), list(done.served)) == ([], [Served((1,) * 10, None, False)])
+        assert await scene.store.head() == 1
+        assert [job.id for job in await scene.claim()] == [1]
+
+    async def test_who_was_swept_takes_nothing(self, scene: Scene) -> None:
+        await scene.store.join(member(WORKER), 30, now=NOON)
+        await scene.start("a", row())
+        await scene.start("b", row())
+        assert len(await scene.claim(1, now=after(31))) == 1  # Until the sweep it is one.
+        await scene.store.expire(10, now=after(31))
+        assert await scene.claim(now=after(31)) == []
+        assert not (await scene.served(now=after(31))).is_member
+        assert await scene.store.counts() == {"default": (1, 1)}
+
+    async def test_who_has_left_takes_nothing_until_it_joins_again(self, scene: Scene) -> None:
+        await scene.start("a", row())
+        await scene.meet(WORKER)
+        await scene.store.leave(WORKER)
+        assert await scene.claim() == []
+        await scene.store.join(member(WORKER), 30, now=NOON)
+        assert (await scene.served()).is_member
+        assert len(await scene.store.leased(WORKER)) == 1
+
+    async def test_claims_of_others_in_the_batch_are_served(self, scene: Scene) -> None:
+        await scene.meet(OTHER)
+        await scene.store.leave(OTHER)
+        jobs = [new(name, rows=[row()]) for name in "ab"]
+        done = await scene.commit(*jobs, claims=[claim(1, OTHER), claim(1)])
+        assert [told.is_member for told in done.served] == [False, True]
+        assert [job.id for job in done.jobs] == [1]
+        assert await scene.store.leased(OTHER) == []
+
+    async def test_a_member_of_a_neighbour_is_none(self, scene: Scene) -> None:
+        await scene.start("a", row())
+        await scene.meet(WORKER)
+        neighbour = scene.store.attach("neighbour")
+        await neighbour.open()
+        try:
+            other = Batch(7, 1, [new("a", rows=[row()])], [claim(1)], NOON)
+            assert list((await neighbour.commit(other)).jobs) == []
+        finally:
+            await neighbour.close()
+
+    async def test_lanes_and_alarms_stay_as_they_are(self, scene: Scene) -> None:
+        bucket = "queue:default#1"
+        await scene.limit("queue:default", Limit(bucket, "rate", 1, 10.0, False))
+        await scene.add("a", "b", limits=("step:flow/step#1:k=x",))
+        await scene.meet(WORKER)
+        await scene.store.leave(WORKER)
+        told = await scene.served()
+        assert (told.is_member, told.wait) == (False, None)
+        assert await scene.take(5, token=OTHER) == ["a"]
 
 
 async def _race(store: Store, twin: Store, claimers: int) -> list[int]:

@@ -188,6 +188,7 @@ class LimitContract(Contract):
     async def test_a_batch_sent_again_takes_no_place(self, scene: Scene) -> None:
         await scene.limit(STEP, at_once(STEPS, 2))
         await scene.add(*"abc", limits=(STEPS,))
+        await scene.meet(WORKER)
         batch = Batch(9, 1, claims=[claim(1)], now=NOON)
         first, again = await scene.store.commit(batch), await scene.store.commit(batch)
         assert (len(first.served), list(again.served)) == (1, [])

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from runfold.flow.work import Gate
 from runfold.ports import Batch, Claim, Closure, Committed, Item, Limit, Row, Served, Store
 from runfold.testing.contract_model import Known, Model, Target
-from runfold.testing.contract_scene import OTHER, WORKER, Contract, claim, event, new
+from runfold.testing.contract_scene import LONG, OTHER, WORKER, Contract, claim, event, member, new
 from runfold.testing.contract_strategies import (
     BUCKETS,
     DICE,
@@ -63,6 +63,8 @@ class Machine(RuleBasedStateMachine):
     @initialize(dice=DICE)
     def begin(self, dice: Random) -> None:
         """Set limits for everything, or for some."""
+        for token in (WORKER, OTHER):
+            self._join(token)
         for scope in SCOPES:
             self._limit(scope, some_limits(dice, scope))
 
@@ -102,9 +104,12 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._model.leased())
     @rule(dice=DICE)
     def stall(self, dice: Random) -> None:
-        """Take a job from a holder that never was a member, and try again."""
+        """Take a job from a holder that was swept, and try again; the holder is back at once."""
         job, made = dice.choice(self._model.leased()), some_row(dice)
+        assert job.holder is not None
+        self._run(self._store.leave(job.holder))
         done = self._commit([Item([event()], job.stream, stalled=job.id, rows=[made])])
+        self._join(job.holder)
         del self._model.jobs[job.id]
         self._made(done.outcomes[0].position, job.stream, made)
         self._work(dice)
@@ -177,6 +182,9 @@ class Machine(RuleBasedStateMachine):
 
     def _finish_some(self, dice: Random) -> None:
         self._finish([job for job in self._model.leased() if dice.random() < 0.4], None)
+
+    def _join(self, token: int) -> None:
+        self._run(self._store.join(member(token), LONG, now=self._model.now))
 
     def _finish(self, jobs: list[Known], seconds: float | None) -> None:
         items = [

@@ -22,6 +22,7 @@ from runfold.ports import (
 )
 from runfold.testing.contract_scene import (
     NOON,
+    OTHER,
     WORKER,
     Contract,
     Scene,
@@ -73,11 +74,12 @@ class RebuildContract(Contract):
 
     async def test_a_job_that_was_leased_is_stalled_at_once(self, scene: Scene) -> None:
         job = await scene.leased_job("a")
+        await scene.store.leave(WORKER)
         async with scene.store.rebuild(now=NOON) as tables:
             await tables.name([(job.stream, Name(key_of("a"), "flow"))], [])
             leased = Restored(job.id, row(), leased=True)
             await tables.put([RestoredRun(job.stream, Gate.OPEN, [leased])])
-        assert await scene.claim() == []
+        assert await scene.claim(token=OTHER) == []
         assert [one.id for one in await scene.store.stalled(9, now=NOON)] == [job.id]
 
     @pytest.mark.parametrize("gate", [Gate.PAUSED, Gate.CLOSED])

@@ -24,6 +24,7 @@ from runfold.ports import (
     Item,
     Job,
     Limit,
+    Member,
     Outcome,
     Row,
     Served,
@@ -34,6 +35,8 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """When tests happen."""
 WORKER, OTHER = 11, 22
 """Tokens of two members."""
+LONG = 10.0**9
+"""The lease, in seconds, of members whose end is not what a test is about."""
 TARGETS = (("flow", "step"), ("flow", "other"))
 """What claims ask for unless they say otherwise."""
 
@@ -73,6 +76,11 @@ def claim(limit: int = 10, token: int = WORKER, queue: str = "default", **more: 
     return Claim(queue, limit, token, more.pop("state", b'{"worker":"w"}'), **more)
 
 
+def member(token: int) -> Member:
+    """Return the process of this token."""
+    return Member(token, f"member {token}", "worker")
+
+
 def _labels(jobs: Sequence[Job]) -> list[str | None]:
     """Return the inputs of ``jobs``, which tests use as names."""
     return [job.inputs for job in jobs]
@@ -83,13 +91,23 @@ class Scene:
 
     def __init__(self, store: Store, appender: int = 1) -> None:
         self.store, self.appender, self.number = store, appender, 0
+        self._claimers: set[int] = set()
 
     async def commit(
         self, *items: Item, claims: Sequence[Claim] = (), now: datetime = NOON
     ) -> Committed:
-        """Commit one batch under the next number."""
+        """Commit one batch under the next number; who claims for the first time is a member."""
+        for wanted in claims:
+            await self.meet(wanted.token)
         self.number += 1
         return await self.store.commit(Batch(self.appender, self.number, items, claims, now))
+
+    async def meet(self, token: int) -> None:
+        """Have ``token`` be a member, if it was not seen here before."""
+        if token not in self._claimers:
+            self._claimers.add(token)
+            if token not in [known.token for known, _ in await self.store.members()]:
+                await self.store.join(member(token), LONG, now=NOON)
 
     async def record(self, item: Item, *, now: datetime = NOON) -> Outcome:
         """Commit one item and return its outcome, which is not a refusal."""

@@ -31,11 +31,12 @@ def committed(batch: Batch, row: Mapping[str, Any]) -> Committed:
 
 
 def _served(row: Mapping[str, Any]) -> list[Served]:
-    floors, waits = row["s_floors"], row["s_wait"]
-    return [
-        Served(tuple(floors[n * PRIORITIES : (n + 1) * PRIORITIES]), wait)
-        for n, wait in enumerate(waits)
-    ]
+    floors, told = row["s_floors"], list[Served]()
+    for n, wait in enumerate(row["s_wait"]):
+        is_member = wait is None or wait >= 0
+        at = tuple(floors[n * PRIORITIES : (n + 1) * PRIORITIES])
+        told.append(Served(at, wait if is_member else None, is_member))
+    return told
 
 
 def _outcomes(batch: Batch, row: Mapping[str, Any]) -> list[Outcome]:

@@ -15,7 +15,7 @@ from sqlalchemy import and_, func, literal_column, select, text, tuple_, update
 from runfold.flow.events import StepStarted
 from runfold.ports import Claim, Encoded, Job, Served
 from runfold.store.buckets import ALARMS_PER_CLAIM, PRIORITY_MAX, asked_of, looks
-from runfold.store.sql.schema import ALARMS, CLOSURES, JOBS, LIMITS, PARKED, STREAMS
+from runfold.store.sql.schema import ALARMS, CLOSURES, JOBS, LIMITS, MEMBERS, PARKED, STREAMS
 from runfold.store.sql.sqlite_lanes import SqliteLanes
 from runfold.store.sql.sqlite_limits import SECOND, SqliteLimits, buckets_of, due_of
 from runfold.store.sql.sqlite_values import limited, moment, param, prepared
@@ -79,6 +79,10 @@ _HELD_BACK = prepared(
     ),
     "log", "of_scope", "log", "of_scope", "log", "of_queue",
 )  # fmt: skip
+_MEMBER = prepared(
+    limited(select(_ONE).where(MEMBERS.c.log_id == _LOG, MEMBERS.c.token == param("token"))),
+    "log", "token", "limit",
+)  # fmt: skip
 _ANY_PARKED = prepared(
     limited(select(PARKED.c.lane).where(PARKED.c.log_id == _LOG, PARKED.c.queue == _QUEUE)),
     "log", "of_queue", "limit",
@@ -110,6 +114,8 @@ def claim(
 
     ``first`` is the position at which the events of the commit's claims begin.
     """
+    if connection.execute(_MEMBER, (log, asked.token, 1)).fetchone() is None:
+        return [], Served(tuple(asked.floors) or (0,) * PRIORITY_MAX, None, is_member=False)
     claiming = _Claiming(connection, log, asked, writing, first)
     taken, served = claiming.serve()
     writing.know_all({row.stream for row in taken})
