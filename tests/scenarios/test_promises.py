@@ -119,6 +119,12 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "scenarios/test_waiting.py::test_who_waits_while_the_process_leaves_hears_of_it",
         "processes/test_results.py::test_results_outlive_their_runs_in_the_log",
     ),
+    "a snapshot that somebody holds open slows no claim down": (
+        (
+            "store/test_questions_when_full.py::"
+            "test_claims_pass_over_what_a_snapshot_keeps_from_being_cleaned"
+        ),
+    ),
     "tenants never meet": ("scenarios/test_namespaces.py::test_no_verb_crosses",),
 }
 
