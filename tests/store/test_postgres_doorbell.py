@@ -112,8 +112,18 @@ def test_a_lost_ring_is_found_by_the_next_question_of_a_timekeeper(
         heard = asyncio.ensure_future(anext(rings))
         await Scene(other, appender=2).start("b")  # What one has recorded oneself is no news,
         await other.pending()
-        await other.pending()  # and what one was told of is none again.
+        await other.pending()  # and what one was told of is none again,
         assert not other._ears[0].rung.is_set()
+        await Scene(one, appender=3).start("c")
+        await other.read(after=0, limit=10)  # but what only one reader has seen is for the others,
+        await other.pending()
+        await heard
+        heard = asyncio.ensure_future(anext(rings))
+        await Scene(one, appender=4).start("d")
+        await Scene(other, appender=5).start("e")  # and so is what stands before one's own.
+        await other.pending()
+        await heard
+        heard = asyncio.ensure_future(anext(rings))
         heard.cancel()
         await asyncio.gather(heard, return_exceptions=True)
         await rings.aclose()
@@ -147,7 +157,7 @@ def test_the_end_is_polled_only_where_no_timekeeper_asks_for_it(
             if told:
                 await one.pending()
             else:
-                one._end_told = (0, -math.inf)
+                one._told_at = -math.inf
             await pauses.get()  # One that may have begun before.
             before = len(asked)
             while not pauses.empty():

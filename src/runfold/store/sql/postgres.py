@@ -128,6 +128,6 @@ class PostgresStore(PostgresLog, PostgresArchive, PostgresWork, PostgresDoorbell
         self._viewer = Line(self._address, self._memory)
         self.views.connect(self._viewer, self._readers)
         self._bell = Line(self._address, Memory())
-        self._ears, self._end_told = [], (0, -math.inf)
+        self._ears, self._no_news, self._told_at = [], 0, -math.inf
         self._transactions = None
         self._closed = self._ringing = self._rings_waiting = False

@@ -19,7 +19,7 @@ from runfold.settings import Settings, seconds
 from runfold.store.sql import log_queries
 from runfold.store.sql.compiled import for_postgres
 from runfold.store.sql.postgres_driver import LOST, Address, Link, connect
-from runfold.store.sql.postgres_line import Line, Memory
+from runfold.store.sql.postgres_line import Line
 from runfold.store.sql.postgres_queries import PostgresQueries
 
 POLL_SECONDS_MIN = 0.005
@@ -97,10 +97,11 @@ class PostgresDoorbell(PostgresQueries):
     _address: Address
     _bell: Line
     """Without memory: that the log was rewound is for those to notice who remember it."""
-    _memory: Memory
     _ears: list[Ears]
-    _end_told: tuple[int, float]
-    """Where the log ended when somebody of this process asked last, and when that was."""
+    _no_news: int
+    """Up to this position every event was recorded through this store, or rung for here."""
+    _told_at: float
+    """When somebody of this process asked last where the log ends."""
     _closed: bool
     _ringing: bool
     _rings_waiting: bool
@@ -142,15 +143,20 @@ class PostgresDoorbell(PostgresQueries):
             await ears.close()
 
     def _told(self, end: int) -> None:
-        """Learn where the log ends, and ring here if nobody of this process knows what is there."""
-        seen, (before, _) = self._memory.seen, self._end_told
-        self._end_told = (end, asyncio.get_running_loop().time())
-        if end > max(before, seen.position if seen else 0):
+        """Learn where the log ends, and ring here if others have recorded something."""
+        self._told_at = asyncio.get_running_loop().time()
+        if end > self._no_news:
             for ears in self._ears:
                 ears.rung.set()
+        self._no_news = end
+
+    def _recorded(self, first: int, last: int) -> None:
+        """Learn what this process has recorded; what others did before it is news all the same."""
+        if first <= self._no_news + 1:
+            self._no_news = max(self._no_news, last)
 
     def _is_told(self) -> bool:
-        return asyncio.get_running_loop().time() - self._end_told[1] < HEARD_POLL_SECONDS
+        return asyncio.get_running_loop().time() - self._told_at < HEARD_POLL_SECONDS
 
     def _longer(self, pause: float) -> float:
         return min(pause * 2, seconds(self.settings.poll_max))

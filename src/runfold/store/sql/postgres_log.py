@@ -49,6 +49,8 @@ class PostgresLog(PostgresQueries):
 
     settings: Settings
     _memory: Memory
+    _recorded: Callable[[int, int], None]
+    """Told the positions of the first and the last event of each commit."""
 
     async def commit(self, batch: Batch) -> Committed:
         """Record the batch in one transaction; see ``ports.EventLog``."""
@@ -78,10 +80,13 @@ class PostgresLog(PostgresQueries):
         if answer.jobs:
             job = answer.jobs[-1]
             self._memory.learn(Seen(job.position, job.stream, job.version, answer.ts))
+            self._recorded(answer.first_position, job.position)
             return
         for item, outcome in zip(reversed(batch.items), reversed(answer.outcomes), strict=True):
             if outcome.position:
-                self._memory.learn(_last(outcome, len(item.events), answer))
+                last = _last(outcome, len(item.events), answer)
+                self._memory.learn(last)
+                self._recorded(answer.first_position, last.position)
                 return
 
     async def read(self, *, after: int, limit: int, upto: int | None = None) -> list[Stored]:
