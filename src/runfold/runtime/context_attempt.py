@@ -61,7 +61,7 @@ class Attempt:
         self._input: Any = _UNREAD
         self.thread = False
         """The handler runs on a thread."""
-        self.transaction = HandlerTransaction(self._make_transaction)
+        self.transaction = HandlerTransaction()
 
     def draft(self, event: Event) -> Draft:
         """Return ``event`` as one of this attempt."""
@@ -206,7 +206,7 @@ class Attempt:
         self.check()
         await self.flush()
         self.facts().hold()
-        return await self.transaction.begin()
+        return await self.transaction.begin(self._make_transaction)
 
     def _make_transaction(self) -> Transaction:
         return self.task.transaction(blocking=self.thread)

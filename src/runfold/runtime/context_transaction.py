@@ -19,22 +19,21 @@ from runfold.ports import Transaction
 class HandlerTransaction:
     """Where an attempt stands with its transaction; used on the loop's thread."""
 
-    __slots__ = ("_make", "_transaction", "state")
+    __slots__ = ("_transaction", "state")
 
-    def __init__(self, make: Callable[[], Transaction]) -> None:
-        self._make = make
+    def __init__(self) -> None:
         self._transaction: Transaction | None = None
         self.state = "none"
 
-    async def begin(self) -> Transaction:
-        """Return the begun transaction; raises ``TransactionMisused`` for a second one."""
+    async def begin(self, make: Callable[[], Transaction]) -> Transaction:
+        """Return what ``make`` returned, begun; raises ``TransactionMisused`` for a second one."""
         if self.state != "none":
             raise TransactionMisused(
                 "this attempt has had a transaction; there is one, and it commits with the attempt"
             )
         self.state = "open"
         try:
-            self._transaction = self._make()
+            self._transaction = make()
             await self._transaction.begin()
         except BaseException:
             self._transaction, self.state = None, "undone"
