@@ -200,6 +200,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # What asyncio calls.
 
+    get_debug = staticmethod(bool)  # type: ignore[assignment]
+    """False, whatever the environment says: asked with every future and every callback."""
+
     def number(self) -> int:
         """Return 1, 2, 3 ..."""
         return next(self._numbers)
@@ -214,7 +217,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if context is None:
             context = contextvars.copy_context()
         handle = asyncio.Handle(callback, args, self, context)
-        self._add(context.get(STRAND) or self._outside, handle)
+        strand = context.get(STRAND) or self._outside
+        if strand.queue:
+            strand.queue.append(handle)
+        else:
+            self._add(strand, handle)
         return handle
 
     call_soon_threadsafe = call_soon
@@ -316,10 +323,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if not self.rest():
                     break
                 continue
-            handle = ready.next()
+            handle: Any = ready.next()
             self.left -= 1
-            if not handle._cancelled:  # noqa: SLF001 - what every event loop looks at
-                handle._run()  # noqa: SLF001 - and calls
+            if handle._cancelled:  # noqa: SLF001 - what every event loop looks at
+                continue
+            try:  # What ``Handle._run`` does.
+                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # The loop's handler is told, whatever it is.
+                what = f"Exception in callback {handle._callback!r}"  # noqa: SLF001
+                told = {"message": what, "exception": error, "handle": handle}
+                self.call_exception_handler(told)
         self._stopping = True
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

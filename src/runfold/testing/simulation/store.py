@@ -35,10 +35,14 @@ class StoreClock:
         self._seconds = seconds
         self.jumped = 0.0
         """By how many seconds it is ahead of the loop."""
+        self._last = 0.0, EPOCH
 
     def now(self) -> datetime:
         """Return the moment."""
-        return EPOCH + timedelta(seconds=self._seconds() + self.jumped)
+        ahead = self._seconds() + self.jumped
+        if ahead != self._last[0]:  # It is asked much more often than time moves.
+            self._last = ahead, EPOCH + timedelta(seconds=ahead)
+        return self._last[1]
 
     def monotonic(self) -> float:
         """Return the virtual seconds."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import Counter, deque
+from collections import deque
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush, heapreplace
 from math import log
@@ -26,16 +26,18 @@ from math import log
 _FACTOR, _ADDEND, _MASK = 6364136223846793005, 1442695040888963407, 2**64 - 1
 """Of a linear congruential generator."""
 _MOST = log(2**64)
+_STRIDE = 0x9E3779B97F4A7C15
+"""From one number of a host to the next: 2**64 by the golden ratio."""
 
 
 class Host:
     """A simulated process, as the loop sees it; ``birth``: how often it had begun before."""
 
-    __slots__ = ("_names", "_root", "is_dead", "name", "parked")
+    __slots__ = ("_firsts", "_root", "is_dead", "name", "parked")
 
     def __init__(self, name: str, seed: int, birth: int = 0) -> None:
         self.name, self._root = name, f"{seed}/{name}/{birth}"
-        self._names: Counter[str] = Counter()
+        self._firsts: dict[str, int] = {}
         self.is_dead = False
         self.parked: list[Strand] | None = None
         """While frozen: what would be ready."""
@@ -47,10 +49,16 @@ class Host:
 
     def first(self, name: str) -> int:
         """Return the number from which the next strand called ``name`` draws its turns."""
-        self._names[name] += 1
-        # Never ``hash``, which differs from process to process.
-        text = f"{self._root}/{name}/{self._names[name]}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+        last = self._firsts.get(name)
+        if last is None:
+            # Never ``hash``, which differs from process to process.
+            text = f"{self._root}/{name}"
+            last = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+        self._firsts[name] = (last + _STRIDE) & _MASK
+        # SplitMix64: neighbours in, numbers that have nothing to do with each other out.
+        mixed = (last ^ last >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+        return mixed ^ mixed >> 31
 
 
 class Strand:
