@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from runfold.errors import PayloadTooLarge, StoreUnavailable
@@ -131,21 +132,25 @@ class Appender:
         drafts: Sequence[Draft],
         *,
         after: asyncio.Future[Outcome] | None = None,
+        told: Callable[[asyncio.Future[Outcome]], object] | None = None,
         encoded: list[Encoded] | None = None,
         **item: Any,
     ) -> asyncio.Future[Outcome]:
         """Put an item into the next batch; return the future of its outcome.
 
         ``item`` are the fields of ``ports.Item`` but ``events``. ``after``: an item of the same
-        stream that this one builds upon; it is refused when that is. ``encoded``: what
-        ``encode`` has made of the drafts already. Raises ``PayloadTooLarge``.
+        stream that this one builds upon; it is refused when that is. ``told`` is called with the
+        future at once when it is done. ``encoded``: what ``encode`` has made of the drafts
+        already. Raises ``PayloadTooLarge``.
         """
         if encoded is None:
             encoded, size = self.encode(drafts)
         else:
-            size = sum(len(event.state) for event in encoded)
+            size = sum([len(event.state) for event in encoded])
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._send_off([Submission(Item(events=encoded, **item), drafts, size, done, after)])
+        tell = None if told is None else partial(told, done)
+        made = Item(events=encoded, **item)
+        self._send_off([Submission(made, drafts, size, done, after, tell)])
         return done
 
     def submit_together(
@@ -333,8 +338,7 @@ class Appender:
                 sink(recorded)
         for submission, outcome in zip(submissions, committed.outcomes, strict=True):
             counters.refused += outcome.refusal is not None
-            if not submission.done.done():
-                submission.done.set_result(outcome)
+            submission.answer(outcome)
         if self.claimer is not None and batch.claims:
             if committed.repeated:
                 self.claimer.unanswered()
@@ -383,10 +387,7 @@ class Appender:
             )
         )
         for submission in submissions:
-            if not submission.done.done():
-                submission.done.set_exception(told)
-                # Whoever gave up waiting does not read it: that is no error of its own.
-                submission.done.exception()
+            submission.fail(told)
 
     def _fail_pending(self) -> None:
         self._fail(

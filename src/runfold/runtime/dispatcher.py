@@ -66,6 +66,8 @@ _NEVER_DUE = ENDS | TOPICS | {FlowDefined.TOPIC}
 
 _log = logging.getLogger("runfold.dispatcher")
 
+Told = Callable[[asyncio.Future[Outcome]], object]
+
 
 class Dispatcher:
     """Reads, folds, decides, records; ``turn`` does it once."""
@@ -162,29 +164,28 @@ class Dispatcher:
             await self._cursors.save_cursor(CURSOR, self.tail.position)
         await self._leases.resign(self._token)
 
-    def fuse(
-        self, stream: int, drafts: Sequence[Draft], lease: tuple[int, int], **fact: Any
-    ) -> asyncio.Future[Outcome] | None:
+    def fuse(self, stream: int, drafts: Sequence[Draft], told: Told, **fact: Any) -> bool:
         """Record the end of an attempt together with the decisions that it causes.
 
         ``fact``: fields of ``ports.Item`` that belong to the end itself. Only when this
         dispatcher leads and nothing else is known to move the run: the item expects the version
-        that was folded. None: record the facts alone. When the outcome is a refusal the facts
-        are not recorded either, and the run is read again.
+        that was folded. False: record the facts alone. ``told`` is called with the future of the
+        outcome once that is done; when it is a refusal the facts are not recorded either, and
+        the run is read again.
         """
         if not self.leading or stream in self._in_flight or stream in self._facts:
-            return None
+            return False
         if len(self._fusing.get(stream, ())) >= CHAIN_MAX:
-            return None
+            return False
         if self.tail.position < self._seen_by_leader:
-            return None
+            return False
         if stream not in self._fusing:
             self._catch_up()
         run, now = self._runs.get(stream), self._appender.now()
         if run is None or run.ended or now is None:
-            return None
+            return False
         if run.version < self._decided.get(stream, 0):
-            return None
+            return False
         # Fused items of one run may follow each other before the first is answered: each
         # builds upon the one before it, and is refused with it.
         chain = self._fusing.get(stream, [])
@@ -199,9 +200,8 @@ class Dispatcher:
                 together,
                 encoded=encoded,
                 after=chain[-1] if chain else None,
+                told=partial(self._fused, stream, told),
                 stream=stream,
-                lease=lease,
-                frees=True,
                 **fields,
             )
         except BaseException:
@@ -211,8 +211,7 @@ class Dispatcher:
             self._again.add(stream)  # The rest is for a turn, once this is recorded.
             self.bell.ring()
         self._fusing[stream] = [*chain, future]
-        future.add_done_callback(partial(self._fused, stream))
-        return future
+        return True
 
     def expect(self, stream: int, future: asyncio.Future[Outcome]) -> None:
         """Know of facts on their way alone: nothing is fused upon a run that they will move."""
@@ -224,7 +223,7 @@ class Dispatcher:
         if left:
             self._facts[stream] = left
 
-    def _fused(self, stream: int, future: asyncio.Future[Outcome]) -> None:
+    def _fused(self, stream: int, told: Told, future: asyncio.Future[Outcome]) -> None:
         left = [one for one in self._fusing.pop(stream, ()) if one is not future]
         if left:
             self._fusing[stream] = left
@@ -235,6 +234,7 @@ class Dispatcher:
             run = self._runs.get(stream)
             if run is not None and run.ended:
                 self._end(stream)
+        told(future)
 
     def _refused(self, stream: int, outcome: Outcome | None) -> None:
         """Forget a run of which something else is recorded than was thought; read it again."""

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from runfold.errors import PermanentError, RateLimited, RetryableError, RunfoldError
 from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored
 from runfold.kernel.event import Draft
+from runfold.ports import Job
 from runfold.runtime.context_attempt import Attempt, UndeclaredEmit, clean
 from runfold.settings import seconds
 
@@ -115,6 +116,19 @@ def died(exitcode: int | None) -> Raised:
         message=f"the process of the handler died with exit code {exitcode} before it answered",
     )
     return Raised(info)
+
+
+def failed(job: Job, code: str, error: Exception, *, again: bool = False) -> Draft:
+    """Return the end of an attempt that can end in no other way.
+
+    ``again``: trying again may help.
+    """
+    info = ErrorInfo(
+        type=type(error).__name__, code=code, message=str(error), retryable=again,
+        details=getattr(error, "details", None),
+    )  # fmt: skip
+    event = StepErrored(queue=job.queue, error=info)
+    return Draft(event, job.step, job.activation, job.attempt, job.key)
 
 
 def _when(error: BaseException) -> tuple[datetime | None, float | None, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from runfold.kernel.event import Draft
@@ -59,6 +59,27 @@ class Submission:
     done: asyncio.Future[Outcome] | Together
     after: asyncio.Future[Outcome] | None = None
     """What must have been recorded first: refused with it, without asking the store."""
+    told: Callable[[], object] | None = None
+    """Called once when ``done`` is done, before those who await it go on."""
+
+    def answer(self, outcome: Outcome) -> None:
+        """Tell everybody the outcome."""
+        if not self.done.done():
+            self.done.set_result(outcome)
+        self._tell()
+
+    def fail(self, error: Exception) -> None:
+        """Tell everybody who was not answered that nobody knows the outcome."""
+        if not self.done.done():
+            self.done.set_exception(error)
+            # Whoever gave up waiting does not read it: that is no error of its own.
+            self.done.exception()
+        self._tell()
+
+    def _tell(self) -> None:
+        told, self.told = self.told, None
+        if told is not None:
+            told()
 
 
 @dataclass(slots=True)
@@ -166,6 +187,5 @@ def _is_void(parcel: Sequence[Submission]) -> bool:
     if refusal is None:
         return False
     for submission in parcel:
-        if not submission.done.done():
-            submission.done.set_result(Outcome(refusal))
+        submission.answer(Outcome(refusal))
     return True

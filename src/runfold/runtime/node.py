@@ -157,7 +157,7 @@ class Node:
         )  # fmt: skip
         self.worker = Worker(
             self.store, self.appender, self.preparation, self.membership, self.codec, self.clock,
-            slots=work.slots, targets=sorted(work.handlers), spawn=self.service.spawn,
+            slots=work.slots, targets=sorted(work.handlers), launch=self.service.launch,
             check_every=seconds(self.settings.poll_max), grace=seconds(self.settings.grace),
             holds_back=self.queues.holds_back, dispatcher=self.dispatcher,
             within=Within(self.appender, self.clock, self.ids.token, self.poke),

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from functools import partial
+from itertools import count
 from typing import Any
 
 from runfold.errors import StoreUnavailable
@@ -32,7 +34,8 @@ class Service:
     """Tasks of one process; after ``stop`` none of them is left."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._numbers = count(1)
         self._stopping = False
         self.on_rewound: Callable[[], None] | None = None
 
@@ -40,10 +43,18 @@ class Service:
         self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
     ) -> asyncio.Task[Any]:
         """Start a task; an exception in it is logged, the service goes on."""
-        task = asyncio.get_running_loop().create_task(coroutine, context=context)
-        self._tasks[task] = None
-        task.add_done_callback(self._done)
+        number = next(self._numbers)
+        task = self._tasks[number] = self._begun(coroutine, context)
+        task.add_done_callback(partial(self._done, number))
         return task
+
+    def launch(self, main: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Start a task of ``main(*args)``, as ``spawn`` does; nobody asks when it ends.
+
+        It costs the event loop one callback less.
+        """
+        number = next(self._numbers)
+        self._tasks[number] = self._begun(self._watched(number, main, args), None, main)
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
         """Start a loop: turn after turn while there is work, else wait for ``bell``."""
@@ -57,14 +68,24 @@ class Service:
         """
         self._stopping = True
         for patience in STOP_SECONDS:
-            if not self._tasks:
+            tasks = self._left()
+            if not tasks:
                 return
-            tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=patience)
-        if self._tasks:
-            _log.error("%d tasks ignore that they are cancelled; left behind", len(self._tasks))
+        if left := self._left():
+            _log.error("%d tasks ignore that they are cancelled; left behind", len(left))
+
+    def _left(self) -> list[asyncio.Task[Any]]:
+        # One that was cancelled before it began is done and still here.
+        return [task for task in self._tasks.values() if not task.done()]
+
+    def _begun(
+        self, coroutine: Coroutine[Any, Any, Any], context: Context | None, main: Any = None
+    ) -> asyncio.Task[Any]:
+        del main
+        return asyncio.get_running_loop().create_task(coroutine, context=context)
 
     async def _loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> None:
         delay = 0.05
@@ -89,7 +110,17 @@ class Service:
             await asyncio.sleep(delay)
             delay = min(delay * 2, PAUSE_AFTER_ERROR_MAX)
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+    async def _watched(
+        self, number: int, main: Callable[..., Coroutine[Any, Any, None]], args: tuple[Any, ...]
+    ) -> None:
+        try:
+            await main(*args)
+        except Exception as error:  # As ``_done``: the service goes on.
+            _log.error("a task of the engine failed", exc_info=error)
+        finally:
+            del self._tasks[number]
+
+    def _done(self, number: int, task: asyncio.Task[Any]) -> None:
+        del self._tasks[number]
         if not task.cancelled() and task.exception() is not None:
             _log.error("a task of the engine failed", exc_info=task.exception())

@@ -12,23 +12,22 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
 
-from runfold.errors import RunfoldError, StoreUnavailable
-from runfold.flow.attempts import holds
-from runfold.flow.events import ErrorInfo, StepErrored, StepReleased, StepStarted
+from runfold.flow.events import StepReleased, StepStarted
 from runfold.flow.work import Gate
-from runfold.kernel.event import Draft, Event
-from runfold.ports import Claim, Clock, Codec, Job, Jobs, Outcome, Refusal, Served, Transaction
+from runfold.kernel.event import Draft
+from runfold.ports import Claim, Clock, Codec, Job, Jobs, Served
 from runfold.runtime.appender import Appender
 from runfold.runtime.appetite import Appetite, HoldsBack
 from runfold.runtime.bell import Bell
 from runfold.runtime.dispatcher import Dispatcher
+from runfold.runtime.endings import Endings, Launch
+from runfold.runtime.executor_endings import failed
 from runfold.runtime.membership import Membership
 from runfold.runtime.preparation import Preparation
 from runfold.runtime.task import Task
-from runfold.runtime.within import Undone, Within
+from runfold.runtime.within import Within
 
 CLAIM_MAX = 250
 """How many jobs one claim takes from one queue at most."""
@@ -38,9 +37,6 @@ WAVE = 50
 """How many handlers are started before other tasks have their turn."""
 
 _log = logging.getLogger("runfold.worker")
-
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Starts a task that ends before the service does."""
 
 
 class Worker:
@@ -57,7 +53,7 @@ class Worker:
         *,
         slots: Mapping[str, int],
         targets: Sequence[tuple[str, str]],
-        spawn: Spawn,
+        launch: Launch,
         check_every: float,
         within: Within,
         grace: float,
@@ -65,8 +61,11 @@ class Worker:
         dispatcher: Dispatcher | None = None,
     ) -> None:
         self._jobs, self._appender, self._preparation = jobs, appender, preparation
-        self._membership, self._clock, self._spawn = membership, clock, spawn
-        self._dispatcher, self.targets, self._within = dispatcher, targets, within
+        self._membership, self._clock, self._launch = membership, clock, launch
+        self._dispatcher, self.targets = dispatcher, targets
+        self._endings = Endings(
+            appender, membership, within, dispatcher, launch=launch, over=self._over
+        )
         self.slots = dict(slots)
         self._busy: dict[str, int] = defaultdict(int)
         self._appetite = Appetite(self.slots, clock, holds_back)
@@ -222,7 +221,7 @@ class Worker:
         tasks, rest = self._preparation.tasks_at_once(jobs, self._record)
         self._start(tasks)
         if rest:
-            self._spawn(self._prepare(rest))
+            self._launch(self._prepare, rest)
 
     async def _prepare(self, jobs: list[Job]) -> None:
         try:
@@ -248,14 +247,14 @@ class Worker:
         for job, task in tasks[:WAVE]:
             self._running[job.id] = task
             self._unknown.discard(job.id)
-            self._spawn(self._execute(job, task))
+            self._launch(self._execute, job, task)
 
     async def _execute(self, job: Job, task: Task) -> None:
         try:
             drafts = await self._preparation.execute(task)
         except Exception as error:  # Not the handler's: the attempt must end all the same.
             _log.exception("attempt %d of %s could not be executed", job.attempt, job.step)
-            drafts = [_failed(job, "EXECUTION_ERROR", error)]
+            drafts = [failed(job, "EXECUTION_ERROR", error)]
         gone = task.gone
         if drafts and gone is not None and not gone.done() and self._appetite.opens(job.queue):
             # It counts at its limits until it has left, others are admitted only then; or when
@@ -268,68 +267,16 @@ class Worker:
         else:
             # The handler ignores that its time is over: its slot stays taken until it is gone.
             task.gone.add_done_callback(lambda _: self._free(job.queue))
-        try:
-            await self._finish(job, drafts, task)
-        finally:
-            self._unknown.discard(job.id)
+        if not self._endings.hand_over(job, drafts, task):
+            await self._endings.record(job, drafts, task)
+
+    def _over(self, job: Job) -> None:
+        self._unknown.discard(job.id)
 
     def _free(self, queue: str) -> None:
         self._busy[queue] -= 1
         if self._appetite[queue]:
             self.bell.ring()
-
-    async def _finish(self, job: Job, drafts: list[Draft], task: Task) -> None:
-        transaction = task.grip.transaction
-        if not drafts or task.aborted:
-            if transaction is not None:
-                await transaction.rollback()
-            return  # Fenced: somebody else answers for this attempt.
-        try:
-            if transaction is None:
-                outcome = await self._record_end(job, drafts)
-            else:
-                outcome = await self._record_within(transaction, job, drafts)
-        except StoreUnavailable:
-            _log.warning("left before attempt %d of %s was recorded", job.attempt, job.step)
-            return
-        except Exception as error:  # What it did cannot be recorded: that is how it ended.
-            _log.warning("attempt %d of %s: %s", job.attempt, job.step, error)
-            code = error.code if isinstance(error, RunfoldError) else "EXECUTION_ERROR"
-            outcome = await self._record_end(job, [_failed(job, code, error)])
-        if outcome.refusal is not None:
-            _log.warning(
-                "attempt %d of %s no longer held its lease (%s); what it did was not recorded",
-                job.attempt, job.step, outcome.refusal.name,
-            )  # fmt: skip
-
-    async def _record_end(self, job: Job, drafts: list[Draft]) -> Outcome:
-        lease = (job.id, self._membership.token)
-        dispatcher, fact = self._dispatcher, _holds(drafts[-1].event)
-        if dispatcher is not None:
-            fused = dispatcher.fuse(job.stream, drafts, lease, **fact)
-            if fused is not None:
-                outcome = await fused
-                if outcome.refusal is None or outcome.refusal == Refusal.LEASE:
-                    return outcome
-        future = self._appender.submit(drafts, stream=job.stream, lease=lease, frees=True, **fact)
-        if dispatcher is not None:
-            dispatcher.expect(job.stream, future)
-        return await future
-
-    async def _record_within(
-        self, transaction: Transaction, job: Job, drafts: list[Draft]
-    ) -> Outcome:
-        """Record the end in the handler's own transaction; that one undone, it has failed."""
-        lease = (job.id, self._membership.token)
-        underway: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        if self._dispatcher is not None:
-            self._dispatcher.expect(job.stream, underway)
-        try:
-            return await self._within.record(transaction, drafts, stream=job.stream, lease=lease)
-        except Undone as error:
-            return await self._record_end(job, [_failed(job, "EXECUTION_ERROR", error, again=True)])
-        finally:
-            underway.cancel()
 
     async def _record(self, job: Job, drafts: Sequence[Draft]) -> None:
         """Write what a handler logged, reported or recorded while it runs."""
@@ -378,22 +325,3 @@ class Worker:
             for task in running.values()
         ]  # fmt: skip
         await asyncio.gather(*endings)
-
-
-def _holds(event: Event) -> dict[str, Any]:
-    """Return until when the limits that admitted an attempt admit nothing, if it says so."""
-    until = holds(event) if isinstance(event, StepErrored) else None
-    return {} if until is None else {"holds": until}
-
-
-def _failed(job: Job, code: str, error: Exception, *, again: bool = False) -> Draft:
-    """Return the end of an attempt that can end in no other way.
-
-    ``again``: trying again may help.
-    """
-    info = ErrorInfo(
-        type=type(error).__name__, code=code, message=str(error), retryable=again,
-        details=getattr(error, "details", None),
-    )  # fmt: skip
-    event = StepErrored(queue=job.queue, error=info)
-    return Draft(event, job.step, job.activation, job.attempt, job.key)

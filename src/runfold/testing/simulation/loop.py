@@ -200,7 +200,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # What asyncio calls.
 
-    get_debug = staticmethod(bool)  # type: ignore[assignment]
+    get_debug = staticmethod(bool)
     """False, whatever the environment says: asked with every future and every callback."""
 
     def number(self) -> int:

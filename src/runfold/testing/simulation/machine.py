@@ -76,12 +76,13 @@ class _Service(Service):
         super().__init__()
         self._host, self._machine = host, machine
 
-    def spawn(
-        self, coroutine: Coroutine[Any, Any, Any], *, context: Context | None = None
+    def _begun(
+        self, coroutine: Coroutine[Any, Any, Any], context: Context | None, main: Any = None
     ) -> asyncio.Task[Any]:
         if context is None:
-            context = Strand(self._host, getattr(coroutine, "__qualname__", "")).context()
-        return super().spawn(coroutine, context=context)
+            name = getattr(main or coroutine, "__qualname__", "")
+            context = Strand(self._host, name).context()
+        return super()._begun(coroutine, context)
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
         async def met() -> bool:
