@@ -122,8 +122,8 @@ def test_a_frozen_process_goes_on_where_it_was() -> None:
     with Simulation(flow) as sim:
         run = sim.start(flow, 7)
         sim.advance(seconds=5)
-        sim.freeze(seconds=20)
-        sim.advance(seconds=19)
+        sim.freeze(seconds=10)
+        sim.advance(seconds=9)
         assert run.status == "running"
         sim.run_until_idle()
         assert (run.result, run.state.attempt) == (7, 1)

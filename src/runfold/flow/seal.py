@@ -9,10 +9,13 @@ stored as a mark, that hash, and what is left of it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 
 BLOCK = 64
 """How many entries one link takes: a hash for each event beside that of its state costs more."""
+SHORT = 200
+"""Up to how many bytes of an event are remembered with their hash: many events say the same."""
 
 _ERASED = b"\x00erased\x00"
 """With which no encoded event begins: JSON does not, and of a cipher one in 2**64 does."""
@@ -47,7 +50,7 @@ def digest(state: bytes, key: str | None) -> bytes:
     """Return the hash of an event as it was first stored, also when it was erased since."""
     if state.startswith(_ERASED):
         return state[len(_ERASED) : _REST]
-    digest = sha256(state).digest()
+    digest = _short(state) if len(state) <= SHORT else sha256(state).digest()
     return digest if key is None else sha256(b"%b:%b" % (digest, key.encode())).digest()
 
 
@@ -78,6 +81,19 @@ def entry(
 
     The numbers, the lengths of the texts, the texts, the hash: nothing reads in two ways.
     """
-    step = step or ""
+    return _head(topic, step or "", activation, attempt, cause) + digest
+
+
+@lru_cache(maxsize=4096)
+def _head(
+    topic: str, step: str, activation: int | None, attempt: int | None, cause: int | None
+) -> bytes:
+    # The runs of a flow are much alike.
     head = f"{activation},{attempt},{cause},{len(topic)},{len(step)}:{topic}{step}"
-    return head.encode() + digest
+    return head.encode()
+
+
+@lru_cache(maxsize=512)
+def _short(state: bytes) -> bytes:
+    # Every start of an attempt in one process and queue says the same.
+    return sha256(state).digest()

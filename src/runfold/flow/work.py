@@ -30,9 +30,11 @@ ACCEPTING = 1 << Gate.OPEN | 1 << Gate.PAUSED
 """Gates under which a run still takes requests and new work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ready:
     """A job to put into its queue, or, with ``due_at`` or ``delay``, among the timers first.
+
+    Nobody changes one; that is not enforced, which would make it three times as dear.
 
     ``kind`` is None for a job that is ready now, else the kind of its timer: ``start`` and
     ``retry`` become jobs when due, ``deadline`` and ``grace`` only a fact, ``archive`` and

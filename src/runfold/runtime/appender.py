@@ -360,12 +360,13 @@ class Appender:
         if ts is None:
             return []  # A repeated answer does not know: readers fetch these from the store.
         recorded: list[Recorded] = []
+        new = tuple.__new__  # As ``Recorded`` does, with every event that is recorded.
         for submission, outcome in zip(submissions, committed.outcomes, strict=True):
             if outcome.refusal is None:
                 _, stream, position, version = outcome
-                states = (event.state for event in submission.item.events)
-                for draft, state in zip(submission.drafts, states, strict=True):
-                    recorded.append(Recorded(position, stream, version, ts, *draft, state))
+                for draft, kept in zip(submission.drafts, submission.item.events, strict=True):
+                    place = (position, stream, version, ts, *draft, kept.state)
+                    recorded.append(new(Recorded, place))
                     position, version = position + 1, version + 1
         started = {
             claim.queue: (StepStarted(queue=claim.queue, worker=self.worker), claim.state)

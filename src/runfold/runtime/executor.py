@@ -85,7 +85,8 @@ class Executor:
         try:
             return await self._ended(attempt)
         finally:
-            await attempt.transaction.undo()  # Unless it was handed over.
+            if attempt.transaction.state != "none":
+                await attempt.transaction.undo()  # Unless it was handed over.
 
     async def _ended(self, attempt: Attempt) -> list[Draft]:
         task, started = attempt.task, self._monotonic()
@@ -108,7 +109,8 @@ class Executor:
                 is_done, value = False, raised(error)
             else:
                 return [*attempt.held(), *completed(attempt, value, duration)]
-        await attempt.transaction.undo()
+        if attempt.transaction.state != "none":
+            await attempt.transaction.undo()
         await attempt.flush()
         if is_done:
             return completed(attempt, value, duration)
@@ -122,7 +124,7 @@ class Executor:
         grip = attempt.task.grip
         grip.abort = runner.cancel
         try:
-            return await _awaited(attempt)
+            return await _awaited(attempt, runner)
         finally:
             grip.abort = None
             if grip.aborted is not None:  # The cancel was ours, whatever the handler made of it.
@@ -204,9 +206,9 @@ class Executor:
         return self._processes
 
 
-async def _awaited(attempt: Attempt) -> Outcome:
+async def _awaited(attempt: Attempt, task: asyncio.Task[Any] | None = None) -> Outcome:
     """Await the handler; whatever it raises is an outcome, but for what is meant for us."""
-    handler, task = attempt.task.handler, asyncio.current_task()
+    handler, task = attempt.task.handler, task or asyncio.current_task()
     token = CURRENT.set(attempt)
     try:
         if handler.takes == 0:

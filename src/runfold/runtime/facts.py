@@ -44,7 +44,7 @@ class Facts:
         self._facts: OrderedDict[tuple[int, int], Recorded] = OrderedDict()
 
     def push(self, recorded: Sequence[Recorded]) -> None:
-        """Remember what this process has just committed."""
+        """Remember what this process has just committed, or read."""
         facts = self._facts
         for one in recorded:
             if isinstance(one.event, _KEPT):
@@ -82,8 +82,10 @@ class Facts:
         found = {place: self._facts[place] for place in wanted & self._facts.keys()}
         missing = sorted(wanted - found.keys())
         if missing:
-            for row in await self._log.read_versions(missing):
-                found[row.stream, row.version] = decode(self._codec, row)
+            read = [decode(self._codec, row) for row in await self._log.read_versions(missing)]
+            # Of a run that another process has started every job asks for the same start.
+            self.push(read)
+            found.update({(one.stream, one.version): one for one in read})
         return found
 
 

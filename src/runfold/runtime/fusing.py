@@ -58,8 +58,10 @@ def outcome_of(future: asyncio.Future[Outcome]) -> Outcome | None:
 def _evolve_ahead(
     run: Run, stream: int, drafts: Sequence[Draft], encoded: Sequence[Encoded], ts: datetime
 ) -> None:
+    new = tuple.__new__  # As ``Recorded`` does, with every event that is recorded.
     for draft, bytes_of in zip(drafts, encoded, strict=True):
-        evolve(run, Recorded(0, stream, run.version + 1, ts, *draft, bytes_of.state))
+        place = (0, stream, run.version + 1, ts, *draft, bytes_of.state)
+        evolve(run, new(Recorded, place))
 
 
 def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:

@@ -124,7 +124,11 @@ class Waiting:
             parcel = self._pending.popleft()
             if _is_void(parcel):
                 continue
-            if gathered.parcels and self._is_full(gathered, parcel):
+            events = size = 0
+            for one in parcel:
+                events += len(one.drafts)
+                size += one.size
+            if gathered.parcels and self._is_full(gathered, len(parcel), events, size):
                 later.append(parcel)
                 break
             # Every item is looked at, also behind one that does not fit: see ``_fits``.
@@ -132,20 +136,20 @@ class Waiting:
             if all(fits):
                 gathered.parcels.append(parcel)
                 gathered.items += len(parcel)
-                gathered.events += sum(len(one.drafts) for one in parcel)
-                gathered.size += sum(one.size for one in parcel)
+                gathered.events += events
+                gathered.size += size
             else:
                 later.append(parcel)
         later.extend(self._pending)
         self._pending = later
         return gathered
 
-    def _is_full(self, gathered: Gathered, parcel: Sequence[Submission]) -> bool:
+    def _is_full(self, gathered: Gathered, items: int, events: int, size: int) -> bool:
         settings = self._settings
         return (
-            gathered.items + len(parcel) > settings.batch_items
-            or gathered.events + sum(len(one.drafts) for one in parcel) > settings.batch_events
-            or gathered.size + sum(one.size for one in parcel) > settings.batch_bytes
+            gathered.items + items > settings.batch_items
+            or gathered.events + events > settings.batch_events
+            or gathered.size + size > settings.batch_bytes
         )
 
 

@@ -74,9 +74,9 @@ class Preparation:
     ) -> list[tuple[Job, Task]]:
         return [(job, self._task(job, brief, record)) for job, brief in briefs]
 
-    async def execute(self, task: Task) -> list[Draft]:
+    def execute(self, task: Task) -> Awaitable[list[Draft]]:
         """Run the handler; return what ends the attempt."""
-        return await self._executor.execute(task)
+        return self._executor.execute(task)
 
     def _task(self, job: Job, brief: Brief, record: RecordFor) -> Task:
         start = brief.start.event

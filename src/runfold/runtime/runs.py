@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.events import FlowStart
@@ -31,10 +31,8 @@ class Runs:
         self._chains = chains
         """Whether what is folded keeps the hash chain, which costs time and only an end needs."""
         self._runs: OrderedDict[int, Run] = OrderedDict()
-
-    def get(self, stream: int) -> Run | None:
-        """Return the run if it is in memory."""
-        return self._runs.get(stream)
+        self.get: Callable[[int], Run | None] = self._runs.get
+        """Returns the run of a stream if it is in memory."""
 
     def forget(self, stream: int) -> None:
         """Drop what may be wrong or is over; it is read again when somebody asks."""

@@ -84,9 +84,9 @@ class Grip:
         """The handler's own, in which its completion is to be recorded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Task:
-    """An attempt to be executed."""
+    """An attempt to be executed; nobody changes one, but for what its ``grip`` says."""
 
     job: Job
     handler: Handler

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from runfold.define.values import Value
 from runfold.errors import InvalidInput
 from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored
 from runfold.kernel.event import Draft
@@ -27,7 +28,7 @@ class Call:
     step: str
     run_id: str
     attempt: int
-    input: Any
+    input: Any = field(init=False)
     """As the handler was given it; plain JSON when it could not be read as annotated."""
     at: datetime
     """The simulated moment."""
@@ -39,6 +40,19 @@ class Call:
     error: ErrorInfo | None = None
     emitted: list[str] = field(default_factory=list)
     """The names of what it emitted."""
+    _stored: tuple[Value, Any] = field(repr=False, compare=False)
+    """How the input is read, and the input as the log has it: of both nobody changes anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "input":
+            raise AttributeError(name)
+        # Read when somebody asks, which few do: the handler was given a copy of its own.
+        value, stored = self._stored
+        try:
+            self.input = value.load(stored)
+        except InvalidInput:
+            self.input = deepcopy(stored)
+        return self.input
 
     def end(self, drafts: Sequence[Draft]) -> None:
         """Note how it ended: with ``drafts``, none when it was left."""
@@ -63,13 +77,9 @@ class Spy:
     def begin(self, task: Task, worker: str) -> Call:
         """Note that the handler of ``task`` is called."""
         handler = task.handler
-        try:
-            given = handler.input.load(task.input)
-        except InvalidInput:
-            given = deepcopy(task.input)
         call = Call(
             flow=handler.flow, step=handler.step, run_id=task.run_id, attempt=task.job.attempt,
-            input=given, at=self._now(), worker=worker,
+            _stored=(handler.input, task.input), at=self._now(), worker=worker,
         )  # fmt: skip
         self.calls.append(call)
         return call

@@ -100,7 +100,7 @@ class _Executor(Executor):
     worker: str
 
     async def execute(self, task: Task) -> list[Draft]:
-        dies = await self.accidents.before_handler()
+        dies = self.accidents.are_possible and await self.accidents.before_handler()
         if task.aborted:
             return []
         call = self.spy.begin(task, self.worker)
