@@ -14,7 +14,7 @@ from runfold.flow import events, inputs, matching, values
 from runfold.flow.activation import Activation, Answer
 from runfold.flow.events import ErrorInfo
 from runfold.flow.names import emit_name, failure_name, result_name
-from runfold.flow.seal import Chain, digest, entry, is_erased
+from runfold.flow.seal import digest, is_erased
 from runfold.flow.state import Completed, Progress, Run
 from runfold.flow.work import Gate
 from runfold.kernel.event import Recorded
@@ -30,20 +30,15 @@ def evolve(run: Run, recorded: Recorded) -> None:
     if run.outcome is not None:
         return
     run.updated_at = recorded.ts
-    if run.chain is not None:
-        _link(run, run.chain, recorded)
+    if (chain := run.chain) is not None:
+        _, _, _, _, event, step, activation, attempt, key, cause, state = recorded
+        if state is None:
+            run.chain = None
+        else:
+            chain.add(event.TOPIC, digest(state, key), step, activation, attempt, cause)
     remember = _REMEMBER.get(type(recorded.event))
     if remember is not None:
         remember(run, recorded.event, recorded)
-
-
-def _link(run: Run, chain: Chain, recorded: Recorded) -> None:
-    state = recorded.state
-    if state is None:
-        run.chain = None
-        return
-    _, _, _, _, event, step, activation, attempt, key, cause, _ = recorded
-    chain.add(entry(event.TOPIC, digest(state, key), step, activation, attempt, cause))
 
 
 def _started_run(run: Run, event: events.FlowStart, recorded: Recorded) -> None:

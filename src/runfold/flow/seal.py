@@ -31,10 +31,22 @@ class Chain:
         self._link = b""
         self._entries: list[bytes] = []
 
-    def add(self, entry: bytes) -> None:
-        """Take the next event."""
+    def add(
+        self,
+        topic: str,
+        digest: bytes,
+        step: str | None,
+        activation: int | None,
+        attempt: int | None,
+        cause: int | None,
+    ) -> None:
+        """Take the next event, of which ``digest`` is the hash.
+
+        Its entry: the numbers, the lengths of the texts, the texts, the hash, so that nothing
+        reads in two ways.
+        """
         entries = self._entries
-        entries.append(entry)
+        entries.append(_head(topic, step or "", activation, attempt, cause) + digest)
         if len(entries) == BLOCK:
             self._link = sha256(self._link + b"".join(entries)).digest()
             entries.clear()
@@ -48,10 +60,10 @@ class Chain:
 
 def digest(state: bytes, key: str | None) -> bytes:
     """Return the hash of an event as it was first stored, also when it was erased since."""
-    if state.startswith(_ERASED):
-        return state[len(_ERASED) : _REST]
-    digest = _short(state) if len(state) <= SHORT else sha256(state).digest()
-    return digest if key is None else sha256(b"%b:%b" % (digest, key.encode())).digest()
+    digest = _short(state) if len(state) <= SHORT else _digest(state)
+    if key is None or state.startswith(_ERASED):
+        return digest
+    return sha256(b"%b:%b" % (digest, key.encode())).digest()
 
 
 def is_erased(state: bytes | None) -> bool:
@@ -69,21 +81,6 @@ def rest_of(state: bytes) -> bytes:
     return state[_REST:] if state.startswith(_ERASED) else state
 
 
-def entry(
-    topic: str,
-    digest: bytes,
-    step: str | None,
-    activation: int | None,
-    attempt: int | None,
-    cause: int | None,
-) -> bytes:
-    """Return what an event with this hash gives to its chain.
-
-    The numbers, the lengths of the texts, the texts, the hash: nothing reads in two ways.
-    """
-    return _head(topic, step or "", activation, attempt, cause) + digest
-
-
 @lru_cache(maxsize=4096)
 def _head(
     topic: str, step: str, activation: int | None, attempt: int | None, cause: int | None
@@ -96,4 +93,10 @@ def _head(
 @lru_cache(maxsize=512)
 def _short(state: bytes) -> bytes:
     # Every start of an attempt in one process and queue says the same.
+    return _digest(state)
+
+
+def _digest(state: bytes) -> bytes:
+    if state.startswith(_ERASED):
+        return state[len(_ERASED) : _REST]
     return sha256(state).digest()

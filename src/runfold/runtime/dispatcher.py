@@ -297,11 +297,11 @@ class Dispatcher:
 
     def _fold_one(self, recorded: Recorded) -> None:
         stream = recorded.stream
-        if stream in self._over:
-            return
         run = self._runs.get(stream)
         if run is not None and recorded.version <= run.version:
             return  # Folded ahead of its commit, or read twice.
+        if stream in self._over:
+            return
         run = self._runs.fold(recorded)
         if run is None:
             # Not in memory, or a hole in what is: the turn reads it whole.

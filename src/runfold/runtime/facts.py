@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -23,6 +24,9 @@ from runfold.runtime.tail import decode
 
 FACTS_MAX = 50_000
 """How many events are remembered; the oldest go first and are read again."""
+
+SHORT = 200
+"""Up to how many characters the inputs of a job are remembered, as they were read."""
 
 _KEPT = (Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed)
 
@@ -61,22 +65,16 @@ class Facts:
         found, rest = [], []
         for job in jobs:
             try:
-                found.append((job, _brief(job, _plan(job), self._facts)))
+                found.append((job, _brief(job, self._facts)))
             except KeyError:
                 rest.append(job)
         return found, rest
 
     async def briefs(self, jobs: Sequence[Job]) -> list[tuple[Job, Brief]]:
         """Return what each of ``jobs`` is about, with one read for all that is not known."""
-        plans = [_plan(job) for job in jobs]
-        facts = await self._fetch(
-            {
-                (job.stream, at)
-                for job, plan in zip(jobs, plans, strict=True)
-                for at in _places(plan)
-            }
-        )
-        return [(job, _brief(job, plan, facts)) for job, plan in zip(jobs, plans, strict=True)]
+        wanted = {(job.stream, at) for job in jobs for at in _read(job.inputs).places}
+        facts = await self._fetch(wanted)
+        return [(job, _brief(job, facts)) for job in jobs]
 
     async def _fetch(self, wanted: Set[tuple[int, int]]) -> dict[tuple[int, int], Recorded]:
         found = {place: self._facts[place] for place in wanted & self._facts.keys()}
@@ -89,18 +87,33 @@ class Facts:
         return found
 
 
-def _plan(job: Job) -> list[Any] | None:
-    return None if job.inputs is None else from_json(job.inputs)
+class _Read(NamedTuple):
+    """The inputs of a job, read."""
+
+    plan: list[Any] | None
+    places: tuple[int, ...]
+    """The versions of the events that it takes."""
+    replaced_at: int | None
 
 
-def _places(plan: list[Any] | None) -> list[int]:
-    return [1] if plan is None else [1, *versions(plan)]
+def _read(inputs: str | None) -> _Read:
+    known = inputs is None or len(inputs) <= SHORT
+    return _read_short(inputs) if known else _read_anew(inputs)
 
 
-def _brief(job: Job, plan: list[Any] | None, facts: Mapping[tuple[int, int], Recorded]) -> Brief:
+def _read_anew(inputs: str | None) -> _Read:
+    plan = None if inputs is None else from_json(inputs)
+    return _Read(plan, tuple({1: None, **dict.fromkeys(versions(plan))}), replaced_at(plan))
+
+
+_read_short = lru_cache(maxsize=4096)(_read_anew)
+
+
+def _brief(job: Job, facts: Mapping[tuple[int, int], Recorded]) -> Brief:
     stream = job.stream
-    events = {version: facts[stream, version].event for version in _places(plan)}
-    start, version = facts[stream, 1], replaced_at(plan)
-    if version is not None:
-        start = amended(start, facts[stream, version])
+    plan, places, replaced = _read(job.inputs)
+    events = {version: facts[stream, version].event for version in places}
+    start = facts[stream, 1]
+    if replaced is not None:
+        start = amended(start, facts[stream, replaced])
     return Brief(start, plan, events)

@@ -133,4 +133,4 @@ class Preparation:
 def _due_at(start: FlowStart, recorded: Recorded) -> Any:
     if start.due_at is not None:
         return start.due_at
-    return recorded.ts + timedelta(seconds=start.delay or 0)
+    return recorded.ts + timedelta(seconds=start.delay) if start.delay else recorded.ts

@@ -118,7 +118,8 @@ def _write(log: Log, item: Item, ts: datetime, place: int) -> Outcome:
     version = len(log.streams[number].positions) + 1
     for event in item.events:
         log.append(number, event, ts)
-    _limit(log, item, ts, place)
+    if item.limits or item.closures or item.holds is not None:
+        _limit(log, item, ts, place)
     if item.gate is not None:
         log.set_gate(number, item.gate, place)
     _remove(log, item, number, place)

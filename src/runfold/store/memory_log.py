@@ -89,8 +89,8 @@ class Log:
         stream, position = self.streams[number], len(self.events) + 1
         stream.positions.append(position)
         stream.ended = event.topic in ENDS
-        place = (position, number, len(stream.positions), ts)
-        stored = Stored._make((*place, *event))
+        place = (position, number, len(stream.positions), ts, *event)
+        stored = tuple.__new__(Stored, place)  # As ``Stored`` does, with every event.
         self.events.append(stored)
         return stored
 
