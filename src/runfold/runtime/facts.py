@@ -28,7 +28,7 @@ FACTS_MAX = 50_000
 SHORT = 200
 """Up to how many characters the inputs of a job are remembered, as they were read."""
 
-_KEPT = (Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed)
+_KEPT = frozenset((Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed))
 
 
 class Brief(NamedTuple):
@@ -51,7 +51,7 @@ class Facts:
         """Remember what this process has just committed, or read."""
         facts = self._facts
         for one in recorded:
-            if isinstance(one.event, _KEPT):
+            if type(one.event) in _KEPT:
                 facts[one.stream, one.version] = one
         while len(facts) > FACTS_MAX:
             facts.popitem(last=False)

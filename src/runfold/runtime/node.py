@@ -272,13 +272,18 @@ class Node:
     def _committed(self, batch: Batch) -> None:
         """After a commit of this process: wake those for whom there may be work."""
         self.bell.ring()
-        if self.dispatcher is not None and any(_moves(item) for item in batch.items):
+        moves = hurries = changes = False
+        for item in batch.items:
+            moves = moves or _moves(item)
+            changes = changes or bool(item.changes)
+            if self.timekeeper is not None:
+                for row in item.rows:
+                    hurries = hurries or self.timekeeper.hurries(row)
+        if moves and self.dispatcher is not None:
             self.dispatcher.bell.ring()
-        if self.timekeeper is not None and any(
-            self.timekeeper.hurries(row) for item in batch.items for row in item.rows
-        ):
+        if hurries:
             self.timer_bell.ring()
-        if self.timekeeper is not None and any(item.changes for item in batch.items):
+        if changes and self.timekeeper is not None:
             self.timekeeper.look()
             self.timer_bell.ring()
         if not self.store.in_process and not self._remote:

@@ -87,9 +87,9 @@ class Queues:
 
     def take(self, job: Work, place: int) -> bool:
         """Remove ``job`` if it is here, letting the next of its lane step up; True: was ready."""
-        queue = self.ready[job.row.queue]
-        index = bisect_left(queue, job.key)
-        was_ready = index < len(queue) and queue[index] == job.key
+        queue, key = self.ready[job.row.queue], job.key
+        index = bisect_left(queue, key)
+        was_ready = index < len(queue) and queue[index] == key
         if was_ready:
             del queue[index]
         if job.row.limits:

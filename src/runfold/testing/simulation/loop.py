@@ -32,15 +32,15 @@ _PURGE_MIN = 1000
 class _Numbered:
     """Hashes by number, so that the order of a set is the same in every process."""
 
-    _number: int
+    _number = 0
 
     def __hash__(self) -> int:
-        try:
-            return self._number
-        except AttributeError:
-            loop: Any = self.get_loop()  # type: ignore[attr-defined]
-            self._number = loop.number()
-            return self._number
+        return self._number or self._numbered()
+
+    def _numbered(self) -> int:
+        loop: Any = self.get_loop()  # type: ignore[attr-defined]
+        self._number = loop.number()
+        return self._number
 
 
 class _Future(_Numbered, asyncio.Future[Any]):
