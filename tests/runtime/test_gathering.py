@@ -9,7 +9,7 @@ import pytest
 
 from runfold.flow.events import Log
 from runfold.kernel.event import Draft
-from runfold.ports import Encoded, Item
+from runfold.ports import Encoded, Item, Outcome, Refusal
 from runfold.runtime.gathering import Submission, Waiting
 from runfold.settings import Settings
 
@@ -62,3 +62,31 @@ def test_nothing_overtakes_what_was_left_for_the_next_batch() -> None:
 def test_who_sets_a_gate_or_expects_a_version_has_its_stream_to_itself() -> None:
     for alone in ({"gate": 1}, {"version": 3}, {"clears": True}, {"drops": [("s", 1)]}):
         assert batches(LEASE, alone, LEASE | {"frees": True}) == [[0], [1], [2]]
+
+
+def test_who_is_told_is_told_once_and_before_those_who_wait() -> None:
+    async def main() -> list[str]:
+        loop, seen = asyncio.get_running_loop(), list[str]()
+
+        def made(name: str) -> Submission:
+            one = Submission(Item(EVENT), [], 1, loop.create_future())
+            one.told = lambda done: seen.append(f"{name} {done.exception() or done.result()[0]}")
+            return one
+
+        good, bad, left = made("good"), made("bad"), made("left")
+        waits = asyncio.ensure_future(good.done)
+        waits.add_done_callback(lambda _: seen.append("who waits"))
+        good.answer(Outcome(None, 1, 1, 1))
+        bad.fail(ValueError("away"))
+        for again in (good, bad):
+            again.answer(Outcome(Refusal.VERSION))
+            again.fail(ValueError("late"))
+        after = Submission(left.item, [], 1, left.done, bad.done, left.told)
+        waiting = Waiting(Settings())
+        waiting.add([after])
+        assert waiting.gather().parcels == []
+        await asyncio.sleep(0)
+        return seen
+
+    refused = f"left {Refusal.VERSION}"
+    assert asyncio.run(main()) == ["good None", "bad away", refused, "who waits"]

@@ -35,6 +35,8 @@ def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
         return drain(run, limit, grace)
     if run.fault is not None:
         return draining(run, run.fault, grace)
+    if not (run.answered or run.due):
+        return Decision(gates=ACCEPTING) if run.open else _quiet(run)
     decision = Decision(gates=ACCEPTING)
     for act in islice(run.answered.values(), limit):
         if not answer(run, act, decision):

@@ -187,10 +187,12 @@ class Appender:
 
     def now(self) -> datetime | None:
         """Return about what the store's clock says, None when it never said anything."""
-        if self._seen is None:
-            return self._clock.now()
+        known = self._clock.now()
+        if known is not None or self._seen is None:
+            return known
         ts, at = self._seen
-        return self._clock.now() or ts + timedelta(seconds=self._clock.monotonic() - at)
+        past = self._clock.monotonic() - at
+        return ts + timedelta(seconds=past) if past else ts
 
     @property
     def idle(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,6 +11,9 @@ from pydantic_core import from_json
 
 from runfold.flow.events import (
     Emit,
+    FlowCancelled,
+    FlowCompleted,
+    FlowFailed,
     FlowInputReplaced,
     FlowStart,
     StepCompleted,
@@ -28,7 +31,11 @@ FACTS_MAX = 50_000
 SHORT = 200
 """Up to how many characters the inputs of a job are remembered, as they were read."""
 
+LEARNED_MAX = 20_000
+"""Up to so many, those that the dispatcher has read are remembered as well."""
+
 _KEPT = frozenset((Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed))
+_ENDS = frozenset((FlowCompleted, FlowFailed, FlowCancelled))
 
 
 class Brief(NamedTuple):
@@ -40,51 +47,74 @@ class Brief(NamedTuple):
     events: dict[int, Event]
 
 
+Events = dict[int, Recorded]
+"""Of one stream, by version."""
+
+
 class Facts:
-    """Events of open runs by stream and version."""
+    """Events of open runs: what their jobs may take as input."""
 
     def __init__(self, log: EventLog, codec: Codec) -> None:
         self._log, self._codec = log, codec
-        self._facts: OrderedDict[tuple[int, int], Recorded] = OrderedDict()
+        self._streams: OrderedDict[int, Events] = OrderedDict()
+        self._count = 0
 
     def push(self, recorded: Sequence[Recorded]) -> None:
-        """Remember what this process has just committed, or read."""
-        facts = self._facts
+        """Remember what this process has just committed, or read; nothing of runs that end."""
+        streams = self._streams
         for one in recorded:
-            if type(one.event) in _KEPT:
-                facts[one.stream, one.version] = one
-        while len(facts) > FACTS_MAX:
-            facts.popitem(last=False)
+            kind = type(one.event)
+            if kind in _KEPT:
+                events = streams.get(one.stream)
+                if events is None:
+                    events = streams[one.stream] = {}
+                self._count += one.version not in events
+                events[one.version] = one
+            elif kind in _ENDS:
+                self._count -= len(streams.pop(one.stream, ()))
+        while self._count > FACTS_MAX:
+            _, events = streams.popitem(last=False)
+            self._count -= len(events)
+
+    def learn(self, recorded: Sequence[Recorded]) -> None:
+        """Remember what somebody else has read, while there is room: it may be of no use here."""
+        if self._count < LEARNED_MAX:
+            self.push(recorded)
 
     def clear(self) -> None:
         """Forget everything: the log may not be what it was."""
-        self._facts.clear()
+        self._streams.clear()
+        self._count = 0
 
     def known(self, jobs: Sequence[Job]) -> tuple[list[tuple[Job, Brief]], list[Job]]:
         """Return what each of ``jobs`` is about, and those of which something must be read."""
         found, rest = [], []
         for job in jobs:
             try:
-                found.append((job, _brief(job, self._facts)))
+                found.append((job, _brief(job, self._streams[job.stream])))
             except KeyError:
                 rest.append(job)
         return found, rest
 
     async def briefs(self, jobs: Sequence[Job]) -> list[tuple[Job, Brief]]:
         """Return what each of ``jobs`` is about, with one read for all that is not known."""
-        wanted = {(job.stream, at) for job in jobs for at in _read(job.inputs).places}
-        facts = await self._fetch(wanted)
-        return [(job, _brief(job, facts)) for job in jobs]
-
-    async def _fetch(self, wanted: Set[tuple[int, int]]) -> dict[tuple[int, int], Recorded]:
-        found = {place: self._facts[place] for place in wanted & self._facts.keys()}
-        missing = sorted(wanted - found.keys())
+        known: dict[int, Events] = {job.stream: {} for job in jobs}
+        missing: set[tuple[int, int]] = set()
+        for job in jobs:
+            events = self._streams.get(job.stream, {})
+            for at in _read(job.inputs).places:
+                if at in events:
+                    known[job.stream][at] = events[at]
+                else:
+                    missing.add((job.stream, at))
         if missing:
-            read = [decode(self._codec, row) for row in await self._log.read_versions(missing)]
+            rows = await self._log.read_versions(sorted(missing))
+            read = [decode(self._codec, row) for row in rows]
             # Of a run that another process has started every job asks for the same start.
             self.push(read)
-            found.update({(one.stream, one.version): one for one in read})
-        return found
+            for one in read:
+                known[one.stream][one.version] = one
+        return [(job, _brief(job, known[job.stream])) for job in jobs]
 
 
 class _Read(NamedTuple):
@@ -109,11 +139,10 @@ def _read_anew(inputs: str | None) -> _Read:
 _read_short = lru_cache(maxsize=4096)(_read_anew)
 
 
-def _brief(job: Job, facts: Mapping[tuple[int, int], Recorded]) -> Brief:
-    stream = job.stream
+def _brief(job: Job, known: Events) -> Brief:
     plan, places, replaced = _read(job.inputs)
-    events = {version: facts[stream, version].event for version in places}
-    start = facts[stream, 1]
+    events = {version: known[version].event for version in places}
+    start = known[1]
     if replaced is not None:
-        start = amended(start, facts[stream, replaced])
+        start = amended(start, known[replaced])
     return Brief(start, plan, events)

@@ -148,6 +148,8 @@ class Node:
         assert self.membership is not None
         facts = Facts(self.store, self.codec)
         self.appender.sinks.append(facts.push)
+        if self.dispatcher is not None:
+            self.dispatcher.tail.on_read = facts.learn
         self.executor = self.machine.executor(
             spawn=self.service.spawn, clock=self.clock, threads=self.settings.threads
         )

@@ -8,7 +8,7 @@ before the later push is delivered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from runfold.flow.seal import rest_of
 from runfold.kernel.event import Recorded
@@ -48,6 +48,8 @@ class Tail:
         self.split = 0
         """The stream of the last event of a full page from the store, which may have ended in
         the middle of what one commit recorded; 0 when everything delivered is whole."""
+        self.on_read: Callable[[Sequence[Recorded]], object] = lambda _: None
+        """Told what was read from the store: nobody else in this process has it yet."""
         self._buffer: deque[Sequence[Recorded]] = deque()
         self._buffered = 0
 
@@ -111,6 +113,7 @@ class Tail:
         ]
         self.position = rows[-1].position
         self.split = rows[-1].stream if is_full else 0
+        self.on_read(page)
         return page
 
     def _wanted(self, page: list[Recorded]) -> list[Recorded]:
