@@ -14,7 +14,7 @@ from runfold.flow import events, inputs, matching, values
 from runfold.flow.activation import Activation, Answer
 from runfold.flow.events import ErrorInfo
 from runfold.flow.names import emit_name, failure_name, result_name
-from runfold.flow.seal import digest, is_erased
+from runfold.flow.seal import digest, entry, is_erased
 from runfold.flow.state import Completed, Progress, Run
 from runfold.flow.work import Gate
 from runfold.kernel.event import Recorded
@@ -35,7 +35,7 @@ def evolve(run: Run, recorded: Recorded) -> None:
         if state is None:
             run.chain = None
         else:
-            chain.add(event.TOPIC, digest(state, key), step, activation, attempt, cause)
+            chain.add(entry(event.TOPIC, digest(state, key), step, activation, attempt, cause))
     remember = _REMEMBER.get(type(recorded.event))
     if remember is not None:
         remember(run, recorded.event, recorded)

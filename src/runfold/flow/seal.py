@@ -31,22 +31,10 @@ class Chain:
         self._link = b""
         self._entries: list[bytes] = []
 
-    def add(
-        self,
-        topic: str,
-        digest: bytes,
-        step: str | None,
-        activation: int | None,
-        attempt: int | None,
-        cause: int | None,
-    ) -> None:
-        """Take the next event, of which ``digest`` is the hash.
-
-        Its entry: the numbers, the lengths of the texts, the texts, the hash, so that nothing
-        reads in two ways.
-        """
+    def add(self, entry: bytes) -> None:
+        """Take the next event."""
         entries = self._entries
-        entries.append(_head(topic, step or "", activation, attempt, cause) + digest)
+        entries.append(entry)
         if len(entries) == BLOCK:
             self._link = sha256(self._link + b"".join(entries)).digest()
             entries.clear()
@@ -79,6 +67,21 @@ def erased(digest: bytes, rest: bytes) -> bytes:
 def rest_of(state: bytes) -> bytes:
     """Return the encoded event in ``state``, of an erased one what is left of it."""
     return state[_REST:] if state.startswith(_ERASED) else state
+
+
+def entry(
+    topic: str,
+    digest: bytes,
+    step: str | None,
+    activation: int | None,
+    attempt: int | None,
+    cause: int | None,
+) -> bytes:
+    """Return what an event with this hash gives to its chain.
+
+    The numbers, the lengths of the texts, the texts, the hash: nothing reads in two ways.
+    """
+    return _head(topic, step or "", activation, attempt, cause) + digest
 
 
 @lru_cache(maxsize=4096)
