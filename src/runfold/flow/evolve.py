@@ -25,20 +25,19 @@ def evolve(run: Run, recorded: Recorded) -> None:
 
     Accepts every event in every state; O(1) amortised.
     """
-    run.version = recorded.version
-    run.position = recorded.position
+    position, _, version, ts, event, step, activation, attempt, key, cause, state = recorded
+    run.version, run.position = version, position
     if run.outcome is not None:
         return
-    run.updated_at = recorded.ts
+    run.updated_at = ts
     if (chain := run.chain) is not None:
-        _, _, _, _, event, step, activation, attempt, key, cause, state = recorded
         if state is None:
             run.chain = None
         else:
             chain.add(entry(event.TOPIC, digest(state, key), step, activation, attempt, cause))
-    remember = _REMEMBER.get(type(recorded.event))
+    remember = _REMEMBER.get(type(event))
     if remember is not None:
-        remember(run, recorded.event, recorded)
+        remember(run, event, recorded)
 
 
 def _started_run(run: Run, event: events.FlowStart, recorded: Recorded) -> None:

@@ -18,11 +18,9 @@ def activation_name(step: str, refs: Sequence[str]) -> str:
     """
     if not refs:
         return step
-    digest = hashlib.sha256()
-    for part in (step, *refs):
-        text = part.encode()
-        digest.update(b"%d:%b" % (len(text), text))
-    return f"{step}~{digest.hexdigest()[:16]}"
+    parts = [part.encode() for part in (step, *refs)]
+    text = b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return f"{step}~{hashlib.sha256(text).hexdigest()[:16]}"
 
 
 def emit_name(activation: str, ordinal: int) -> str:

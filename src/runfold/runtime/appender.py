@@ -90,6 +90,8 @@ class Appender:
         self._log, self._codec, self._settings, self._clock = log, codec, settings, clock
         self._appender, self._number = appender, 0
         self._waiting = Waiting(settings)
+        self._noticed = min(settings.payload_warn, settings.payload_max)
+        """An event of more bytes is warned of, or refused."""
         self._wake = asyncio.Event()
         self._closed = False
         self._asked = self._committing = False
@@ -113,7 +115,7 @@ class Appender:
         for event in encoded:
             length = len(event.state)
             size += length
-            if length > min(self._settings.payload_warn, self._settings.payload_max):
+            if length > self._noticed:
                 self._check_size(event.topic, event.step, length)
         return encoded, size
 
@@ -377,8 +379,8 @@ class Appender:
         for job in committed.jobs:
             event, state = started[job.queue]
             where = (job.position, job.stream, job.version, job.ts, event)
-            attempt = (job.step, job.activation, job.attempt, job.key, None)
-            recorded.append(Recorded(*where, *attempt, state))
+            attempt = (job.step, job.activation, job.attempt, job.key, None, state)
+            recorded.append(new(Recorded, (*where, *attempt)))
         return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:

@@ -66,7 +66,8 @@ class Attempt:
     def draft(self, event: Event) -> Draft:
         """Return ``event`` as one of this attempt."""
         job = self.task.job
-        return Draft(event, job.step, job.activation, job.attempt, job.key)
+        made = (event, job.step, job.activation, job.attempt, job.key, None)
+        return tuple.__new__(Draft, made)  # As ``Draft`` does, with every event.
 
     @property
     def plain_input(self) -> Any:

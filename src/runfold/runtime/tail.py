@@ -66,6 +66,8 @@ class Tail:
         """Return what continues the last delivery and is in memory; never waits."""
         page: list[Recorded] = []
         self.split = 0
+        if not self._buffer:
+            return page
         while self._buffer and self._buffer[0][0].position <= self.position + 1:
             recorded = self._buffer.popleft()
             self._buffered -= len(recorded)

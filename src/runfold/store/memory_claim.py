@@ -78,9 +78,8 @@ class _Claiming:
 
     def _start(self, job: Work) -> Job:
         row = job.row
-        event = Encoded(
-            StepStarted.TOPIC, self._asked.state, row.step, row.activation, row.attempt, row.key
-        )
+        attempt = (row.step, row.activation, row.attempt, row.key, None)
+        event = tuple.__new__(Encoded, (StepStarted.TOPIC, self._asked.state, *attempt))
         started = self._log.append(job.stream, event, self._ts)
         self._log.lease(job, self._asked.token, started)
         if row.limits:

@@ -88,6 +88,8 @@ class Limits:
 
     def start(self, job: int, row: Row, ts: datetime) -> None:
         """Count a job that is leased at ``ts``."""
+        if not self.known:
+            return
         counting = self._counting(row)
         self._hold(job, counting)
         for bucket in counting:
@@ -105,6 +107,8 @@ class Limits:
 
     def free(self, job: int, row: Row) -> None:
         """Count a job no more."""
+        if not self.known:
+            return
         for bucket in self._counting(row):
             held = self.holds.get(bucket, set())
             held.discard(job)
