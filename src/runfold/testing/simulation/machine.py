@@ -56,6 +56,11 @@ class SimulatedMachine(Machine):
         del after
         return lambda: None
 
+    @property
+    def meets_accidents(self) -> bool:
+        """Whether anything may go wrong."""
+        return self._accidents.are_possible
+
     async def before_turn(self, name: str) -> None:
         """Let faults hit the loop called ``name``."""
         await self._accidents.before_turn(name, self.dispatcher())
@@ -86,7 +91,8 @@ class _Service(Service):
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
         async def met() -> bool:
-            await self._machine.before_turn(name)
+            if self._machine.meets_accidents:
+                await self._machine.before_turn(name)
             return await turn()
 
         context = Strand(self._host, f"loop {name}", is_idling=True).context()
