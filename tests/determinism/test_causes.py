@@ -15,7 +15,7 @@ SLOW = Faults(slow_step=0.4)
 
 def cause_of(flow: Flow[Any, Any], **options: Any) -> str | None:
     with pytest.raises(NotDeterministic) as caught:
-        assert_deterministic(flow, 5, **options)
+        assert_deterministic(flow, 5, schedules=60, **options)
     return caught.value.cause
 
 
@@ -57,7 +57,7 @@ def test_a_result_that_depends_on_the_attempt_is_said_to() -> None:
     async def number(given: int, ctx: Context) -> int:
         return given + ctx.attempt
 
-    cause = cause_of(flow, faults=Faults(crash_worker=0.5), schedules=40)
+    cause = cause_of(flow, faults=Faults(crash_worker=0.5))
     assert cause is not None
     assert cause.startswith("step 'number' returns something else when it is tried again")
 
