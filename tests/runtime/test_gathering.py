@@ -64,24 +64,29 @@ def test_who_sets_a_gate_or_expects_a_version_has_its_stream_to_itself() -> None
         assert batches(LEASE, alone, LEASE | {"frees": True}) == [[0], [1], [2]]
 
 
+def future_of(submission: Submission) -> asyncio.Future[Outcome]:
+    assert isinstance(submission.done, asyncio.Future)
+    return submission.done
+
+
 def test_who_is_told_is_told_once_and_before_those_who_wait() -> None:
     async def main() -> list[str]:
         loop, seen = asyncio.get_running_loop(), list[str]()
 
         def made(name: str) -> Submission:
-            one = Submission(Item(EVENT), [], 1, loop.create_future())
-            one.told = lambda done: seen.append(f"{name} {done.exception() or done.result()[0]}")
-            return one
+            done = loop.create_future()
+            tell = lambda: seen.append(f"{name} {done.exception() or done.result()[0]}")
+            return Submission(Item(EVENT), [], 1, done, told=tell)
 
         good, bad, left = made("good"), made("bad"), made("left")
-        waits = asyncio.ensure_future(good.done)
+        waits = asyncio.ensure_future(future_of(good))
         waits.add_done_callback(lambda _: seen.append("who waits"))
         good.answer(Outcome(None, 1, 1, 1))
         bad.fail(ValueError("away"))
         for again in (good, bad):
             again.answer(Outcome(Refusal.VERSION))
             again.fail(ValueError("late"))
-        after = Submission(left.item, [], 1, left.done, bad.done, left.told)
+        after = Submission(left.item, [], 1, left.done, future_of(bad), left.told)
         waiting = Waiting(Settings())
         waiting.add([after])
         assert waiting.gather().parcels == []

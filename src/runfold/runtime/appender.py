@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, Protocol
 
 from runfold.errors import PayloadTooLarge, StoreUnavailable
-from runfold.flow.events import StepStarted
 from runfold.kernel.event import Draft, Recorded
 from runfold.ports import (
     Batch,
@@ -33,6 +32,7 @@ from runfold.ports import (
     Outcome,
     Served,
 )
+from runfold.runtime.answers import recorded_by
 from runfold.runtime.gathering import Submission, Together, Waiting
 from runfold.settings import Settings
 
@@ -330,7 +330,7 @@ class Appender:
     def _settle(
         self, batch: Batch, submissions: Sequence[Submission], committed: Committed
     ) -> None:
-        recorded = self._recorded(submissions, batch.claims, committed)
+        recorded = recorded_by(submissions, batch.claims, committed, self.worker)
         if committed.ts is not None:
             self.see(committed.ts)
         counters = self.counters
@@ -353,35 +353,6 @@ class Appender:
         if recorded or committed.repeated:
             for hook in self.after_commit:
                 hook(batch)
-
-    def _recorded(
-        self,
-        submissions: Sequence[Submission],
-        claims: Sequence[Claim],
-        committed: Committed,
-    ) -> list[Recorded]:
-        ts = committed.ts
-        if ts is None:
-            return []  # A repeated answer does not know: readers fetch these from the store.
-        recorded: list[Recorded] = []
-        new = tuple.__new__  # As ``Recorded`` does, with every event that is recorded.
-        for submission, outcome in zip(submissions, committed.outcomes, strict=True):
-            if outcome.refusal is None:
-                _, stream, position, version = outcome
-                for draft, kept in zip(submission.drafts, submission.item.events, strict=True):
-                    place = (position, stream, version, ts, *draft, kept.state)
-                    recorded.append(new(Recorded, place))
-                    position, version = position + 1, version + 1
-        started = {
-            claim.queue: (StepStarted(queue=claim.queue, worker=self.worker), claim.state)
-            for claim in claims
-        }
-        for job in committed.jobs:
-            event, state = started[job.queue]
-            where = (job.position, job.stream, job.version, job.ts, event)
-            attempt = (job.step, job.activation, job.attempt, job.key, None, state)
-            recorded.append(new(Recorded, (*where, *attempt)))
-        return recorded
 
     def _fail(self, submissions: Sequence[Submission], error: BaseException) -> None:
         told = (
