@@ -63,9 +63,10 @@ def __dir__() -> list[str]:
 if "pytest" in sys.modules:
     # A failing contract shows its values, as a test of one's own does.
     sys.modules["pytest"].register_assert_rewrite(
-        f"{__name__}.machine",
-        f"{__name__}.machine_engine",
-        f"{__name__}.machine_model",
+        *(
+            f"{__name__}.machine{part}"
+            for part in ("", "_engine", "_model", "_play", "_users", "_workers")
+        ),
         *(
             f"{__name__}.contract_{part}"
             for part in (

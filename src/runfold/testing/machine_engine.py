@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from runfold.client.catalog import Catalog
 from runfold.client.engine import Engine
@@ -16,6 +16,7 @@ from runfold.client.queues import Queues
 from runfold.client.session import Session
 from runfold.client.starting import Starting
 from runfold.define.flow import Flow
+from runfold.define.limits import Concurrency
 from runfold.define.options import Retry
 from runfold.define.queue import Queue
 from runfold.define.subscriptions import after
@@ -33,7 +34,7 @@ from runfold.settings import Settings
 from runfold.store.codec import JsonCodec
 from runfold.store.memory_rebuild import Aside
 from runfold.system import RandomIds
-from runfold.testing.machine_model import GRACE, PAUSE, TARGETS
+from runfold.testing.machine_run import GRACE, KEYED, OF_USER, PAUSE, TARGETS
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """When it begins."""
@@ -58,6 +59,20 @@ class Hand:
         return NOON + timedelta(seconds=self.seconds)
 
 
+class Timed:
+    """A store of which the time is that of a hand, also for who asks it."""
+
+    def __init__(self, store: Store, clock: Hand) -> None:
+        self._store, self._clock = store, clock
+
+    async def now(self) -> datetime | None:
+        """Return what the hand shows."""
+        return self._clock.now()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 class Client(Starting):
     """What users call, over a node of which every role is played by hand."""
 
@@ -67,32 +82,32 @@ class Client(Starting):
 
 
 class ByHand:
-    """One engine. ``open`` it; ``settle`` after what may need decisions."""
+    """One engine. ``begin`` on a store that is open; ``settle`` after what may need decisions."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.clock, self.codec = store, Hand(), JsonCodec()
-        self._catalog = _served()
+        self.store, self.clock = store, Hand()
         self._token = 1000
         self._claims = 0
 
-    async def open(self) -> None:
-        """Open the store, serve what ``TARGETS`` says, and begin."""
-        await self.store.open(migrate=True)
-        self.node = Node(self.store, self.codec, Settings(), self.clock, RandomIds())
+    async def begin(self) -> None:
+        """Serve what ``TARGETS`` says, with nothing remembered of a time before."""
+        self.codec = JsonCodec()
+        store = cast("Store", Timed(self.store, self.clock))
+        self.node = Node(store, self.codec, Settings(), self.clock, RandomIds())
         await self.node.start()
-        session = Session(self._catalog, "default")
-        session.attach(Engine(self.node, input_of=self._catalog.input_of))
+        catalog = _served()
+        session = Session(catalog, "default")
+        session.attach(Engine(self.node, input_of=catalog.input_of))
         self.client = Client(session)
-        for definition in self._catalog.definitions():
+        for definition in catalog.definitions():
             await self.node.define(definition)
-        for queue, limits in self._catalog.queue_limits().items():
+        for queue, limits in catalog.queue_limits().items():
             await self.node.queues.define(queue, limits)
         self.forget()
 
-    async def close(self) -> None:
-        """End it."""
+    async def end(self) -> None:
+        """End it; the store stays open."""
         await self.node.stop(drain=0)
-        await self.store.close()
 
     def forget(self) -> None:
         """Have a new dispatcher and a new timekeeper, as after a crash."""
@@ -181,7 +196,8 @@ class ByHand:
 
 def _served() -> Catalog:
     """Return ``TARGETS`` as code says it."""
-    mail = Queue("mail", retry=Retry(3, base=PAUSE, factor=1, jitter=0))
+    thrice = Retry(3, base=PAUSE, factor=1, jitter=0)
+    mail = Queue(KEYED, retry=thrice, limits=[Concurrency(OF_USER, key="user")])
     orders: Flow[Any, Any] = Flow("order")
     twice = Retry(2, base=PAUSE, factor=1, jitter=0)
 

@@ -7,75 +7,18 @@ and compares. Decisions are made at once here, as they are there when nothing is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
 
-
-class Step(NamedTuple):
-    """One of the steps of a target, which follow each other."""
-
-    name: str
-    queue: str
-    attempts: int
-
-
-TARGETS: dict[str, tuple[Step, ...]] = {
-    "mail/send": (Step("send", "mail", 3),),
-    "order": (Step("pay", "work", 2), Step("ship", "work", 2)),
-}
-QUEUES = ("mail", "work")
-PAUSE = 5.0
-"""Seconds between an attempt that failed and the next."""
-GRACE = 7.0
-"""Seconds that a run which is cancelled waits for what is under way."""
-ENDS = ("completed", "failed", "cancelled")
-
-
-@dataclass
-class Known:
-    """A run as the model knows it; ``work`` says of what is next whether somebody does it."""
-
-    number: int
-    target: str
-    priority: int = 5
-    work: str = "ready"
-    """``ready``, ``leased``, ``later``, or ``none``."""
-    due: float = 0.0
-    """When what waits for its time is ready."""
-    holder: int = 0
-    """Who leases it."""
-    at: int = 0
-    attempt: int = 1
-    started: int = 0
-    """How many attempts have begun in this run, those aside that it has copied."""
-    is_delayed: bool = False
-    is_paused: bool = False
-    grace_ends: float | None = None
-    """Of a run that is cancelled while an attempt of it is under way."""
-    end: str = ""
-    result: Any = None
-    results: list[Any] = field(default_factory=list)
-
-    @property
-    def step(self) -> Step:
-        """What is next, or was last."""
-        return TARGETS[self.target][self.at]
-
-    @property
-    def status(self) -> str:
-        """As ``Run.status()``."""
-        if self.end:
-            return self.end
-        if self.grace_ends is not None:
-            return "cancelling"
-        if self.is_paused:
-            return "paused"
-        return "scheduled" if self.is_delayed else "running"
-
-    def finish(self, end: str) -> None:
-        """End it."""
-        self.end, self.work = end, "none"
-        self.grace_ends = None
+from runfold.testing.machine_run import (
+    FOREVER,
+    GRACE,
+    KEYED,
+    OF_USER,
+    PAUSE,
+    QUEUES,
+    TARGETS,
+    Known,
+)
 
 
 @dataclass
@@ -85,24 +28,70 @@ class Model:
     now: float = 0.0
     runs: list[Known] = field(default_factory=list)
     keys: dict[tuple[str, str], Known] = field(default_factory=dict)
+    """By target and key."""
     limits: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(QUEUES))
+    """By queue, how many of its jobs are leased at once."""
+    limits_of_user: dict[str, int | None] = field(default_factory=lambda: {KEYED: OF_USER})
+    """By queue, how many of its jobs of one user are."""
     paused: dict[str, float] = field(default_factory=dict)
     """By queue, until when."""
+    turns: int = 0
 
-    def start(self, target: str, *, priority: int = 5, delay: float = 0.0) -> Known:
-        """Add a run."""
-        run = Known(len(self.runs), target, priority)
-        if delay:
-            run.work, run.due, run.is_delayed = "later", self.now + delay, True
+    # --- where runs come from
+
+    def start(
+        self, target: str, *, user: str = "", priority: int = 5, delay: float = 0.0,
+        span: float | None = None,
+    ) -> Known:  # fmt: skip
+        """Add a run; ``span``: how long it may take from when it is due."""
+        run = Known(len(self.runs), target, user, priority, span=span)
         self.runs.append(run)
+        if span is not None:
+            run.deadline = self.now + delay + span
+        if delay:
+            run.starts_at = self.now + delay
+            run.delay()
+        else:
+            self._queue([run])
         return run
+
+    def is_too_late(self, origin: Known) -> bool:
+        """Return whether nothing can descend from ``origin`` without another deadline."""
+        return origin.span is None and origin.deadline is not None and origin.deadline <= self.now
 
     def again(self, origin: Known) -> Known:
         """Add the run that tries again what failed in ``origin`` or was cancelled."""
-        run = Known(len(self.runs), origin.target, origin.priority, at=origin.at)
-        run.results = list(origin.results)
+        run = self._descend(origin)
+        run.at, run.attempt, run.results = origin.at, 1, list(origin.results)
+        if run.at == 0 and run.starts_at is not None:
+            run.delay()
+        else:
+            self._queue([run])
+        return run
+
+    def fork(self, place: Known) -> Known:
+        """Add the run that goes on from ``place``: how its origin was at a version of it."""
+        run = self._descend(place)
+        run.at, run.attempt, run.results = place.at, place.attempt, list(place.results)
+        run.due, run.is_delayed = place.due, place.is_delayed
+        if place.work == "later":
+            run.work = "later"
+        else:
+            self._queue([run])
+        return run
+
+    def _descend(self, origin: Known) -> Known:
+        """Add a run that has what ``origin`` was started with; seconds of a deadline count anew."""
+        run = Known(len(self.runs), origin.target, origin.user, origin.priority)
+        run.starts_at, run.span, run.deadline = origin.starts_at, origin.span, origin.deadline
+        if run.span is not None:
+            run.deadline = max(run.starts_at or 0.0, self.now) + run.span
+            if run.starts_at is not None:
+                run.span = None
         self.runs.append(run)
         return run
+
+    # --- what there is
 
     def open(self) -> list[Known]:
         """Return the runs that go on."""
@@ -117,78 +106,109 @@ class Model:
         """Return the runs whose next step is in ``queue`` and so."""
         return [run for run in self.open() if run.step.queue == queue and run.work == work]
 
-    def takeable(self, queue: str) -> list[Known]:
-        """Return what may be taken from ``queue`` if nothing but runs is asked."""
-        found = self.of_queue(queue, "ready")
-        return [run for run in found if not run.is_paused and run.grace_ends is None]
+    # --- what is taken
 
-    def room(self, queue: str) -> int:
-        """Return how many more jobs of ``queue`` may be taken."""
-        if self.paused.get(queue, 0.0) > self.now:
-            return 0
-        most = self.limits[queue]
-        return 10**6 if most is None else max(0, most - len(self.of_queue(queue, "leased")))
+    def admitted(self, queue: str) -> list[Known]:
+        """Return what may be taken from ``queue`` next."""
+        leased = self.of_queue(queue, "leased")
+        most, of_user = self.limits[queue], self.limits_of_user.get(queue)
+        if self.paused.get(queue, 0.0) > self.now or (most is not None and len(leased) >= most):
+            return []
+        return [
+            run
+            for run in self.of_queue(queue, "ready")
+            if not run.is_paused and run.grace_ends is None
+            and (of_user is None or sum(one.user == run.user for one in leased) < of_user)
+        ]  # fmt: skip
 
     def take(self, queue: str, asked: int, taken: Sequence[Known], holder: int) -> None:
-        """Lease what was taken, if it is what had to be."""
-        ready = self.takeable(queue)
-        count = min(asked, self.room(queue), len(ready))
-        assert len(taken) == count, f"{len(taken)} jobs of {queue!r} were given, not {count}"
-        assert len({run.number for run in taken}) == count, "a job was given twice"
-        for run in taken:
-            assert run in ready, f"{run} was given"
-        best = sorted((run.priority for run in ready), reverse=True)[:count]
-        assert sorted((run.priority for run in taken), reverse=True) == best, "not the best first"
-        for run in taken:
+        """Lease what was taken, one after another, if each is what had to be next."""
+        assert len({run.number for run in taken}) == len(taken), "a job was given twice"
+        for run in sorted(taken, key=lambda run: (-run.priority, run.turn)):
+            admitted = self.admitted(queue)
+            assert run in admitted, f"{run} was given"
+            for other in admitted:
+                assert other.priority <= run.priority, f"{run} was given, {other} is better"
+                assert not other.is_before(run), f"{run} was given, {other} came before it"
             run.work, run.holder = "leased", holder
-            run.started += 1
+        left = self.admitted(queue)
+        assert len(taken) <= asked, f"{len(taken)} jobs of {queue!r} were given, not {asked}"
+        assert len(taken) == asked or not left, f"{left} were not given"
 
-    def complete(self, run: Known, result: Any) -> None:
+    # --- what becomes of it
+
+    def complete(self, run: Known, result: int) -> None:
         """Let the attempt under way return ``result``."""
         run.results.append(result)
         run.work = "none"
         if run.grace_ends is not None:
-            run.finish("cancelled")
+            run.finish(run.ends_as)
         elif run.at + 1 < len(TARGETS[run.target]):
-            run.at, run.attempt, run.work = run.at + 1, 1, "ready"
+            run.at, run.attempt = run.at + 1, 1
+            self._queue([run])
         else:
             run.result = result
             run.finish("completed")
 
-    def fail(self, run: Known, *, is_lasting: bool, pause: float = PAUSE) -> None:
-        """Let the attempt under way fail; ``pause`` 0: at once ready for the next."""
+    def fail(self, run: Known, *, is_lasting: bool) -> None:
+        """Let the attempt under way fail."""
         if run.grace_ends is not None:
-            run.finish("cancelled")
+            run.finish(run.ends_as)
         elif is_lasting or run.attempt >= run.step.attempts:
             run.finish("failed")
         else:
             run.attempt += 1
-            run.work, run.due = ("later", self.now + pause) if pause else ("ready", 0.0)
+            run.work, run.due = "later", self.now + PAUSE
 
     def release(self, run: Known) -> None:
         """Let the attempt under way be given back, not charged."""
         if run.grace_ends is not None:
-            run.finish("cancelled")
+            run.finish(run.ends_as)
         else:
-            run.work = "ready"
-
-    def cancel(self, run: Known) -> None:
-        """Cancel it: what is under way has some time to end."""
-        if run.work == "leased":
-            run.grace_ends, run.is_paused = self.now + GRACE, False
-        else:
-            run.finish("cancelled")
+            self._queue([run])
 
     def stall(self, holder: int | None = None) -> None:
-        """Let everything fail that ``holder``, or anybody, executes; it is charged."""
-        for run in self.leased(holder):
-            self.fail(run, is_lasting=False, pause=0.0)
+        """Let everything fail that ``holder``, or anybody, executes; the next attempt is ready."""
+        stalled = self.leased(holder)
+        for run in stalled:
+            self.fail(run, is_lasting=False)
+        self._queue([run for run in stalled if not run.end])
+
+    def cancel(self, run: Known) -> None:
+        """Cancel it."""
+        self._close(run, "cancelled")
+
+    def pause(self, queue: str, seconds: float = FOREVER) -> None:
+        """Let nothing be taken from ``queue`` for so long."""
+        self.paused[queue] = self.now + seconds
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
+        ready = [run for run in self.open() if run.work == "later" and run.due <= self.now]
+        for due in sorted({run.due for run in ready}):
+            self._queue([run for run in ready if run.due == due])
         for run in self.open():
-            if run.work == "later" and run.due <= self.now:
-                run.work, run.is_delayed = "ready", False
             if run.grace_ends is not None and run.grace_ends <= self.now:
-                run.finish("cancelled")
+                run.finish(run.ends_as)
+            elif run.deadline is not None and run.deadline <= self.now and run.grace_ends is None:
+                self._close(run, "failed")
+
+    def _close(self, run: Known, end: str) -> None:
+        """Let it end so: what is under way has some time for it."""
+        if run.work == "leased":
+            run.grace_ends, run.ends_as, run.is_paused = self.now + GRACE, end, False
+        else:
+            run.finish(end)
+
+    def _queue(self, runs: Sequence[Known]) -> None:
+        """Put what is next for ``runs`` behind everything; which of them is first, nobody says."""
+        self.turns += 1
+        for run in runs:
+            run.work, run.turn, run.is_delayed = "ready", self.turns, False
+            run.is_passed = run.is_paused
+
+
+def as_it_is(run: Known) -> Known:
+    """Return a copy of ``run`` that stays as it is."""
+    return replace(run, results=list(run.results))

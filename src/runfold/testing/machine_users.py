@@ -1,0 +1,159 @@
+"""What users do to the engine of ``machine``: start, steer and fork runs, and set up queues."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from runfold.define.limits import AnyLimit, Concurrency
+from runfold.errors import RunFinished, Unforkable
+from runfold.testing.machine_engine import NOON
+from runfold.testing.machine_model import as_it_is
+from runfold.testing.machine_play import DICE, Playing
+from runfold.testing.machine_run import FOREVER, KEYED, QUEUES, TARGETS, USERS, Known
+
+
+class Users(Playing):
+    """Calls of the public client."""
+
+    @initialize(dice=DICE)
+    def begin(self, dice: Random) -> None:
+        """Open an engine with two workers, perhaps with limits and something to do."""
+        self._open()
+        for queue in QUEUES:
+            if dice.random() < 0.5:
+                self._limit(queue, dice)
+        for _ in range(dice.choice([0, 4, 8, 12])):
+            self._start(dice)
+        self._check()
+
+    @rule(dice=DICE)
+    def start(self, dice: Random) -> None:
+        """Start a run, perhaps later, perhaps with a deadline or a key that was used."""
+        self._start(dice)
+        self._check()
+
+    @rule(dice=DICE)
+    def start_many(self, dice: Random) -> None:
+        """Start several runs at once."""
+        (target, user), count = _target(dice), dice.randint(2, 4)
+        inputs = [_input(user)] * count
+        for run in self._wait(self._engine.client.start_many(target, inputs)):
+            self._learn(self._model.start(target, user=user), run)
+        self._check()
+
+    @precondition(lambda self: self._runs)
+    @rule(dice=DICE, what=st.sampled_from(["cancel", "pause", "resume"]))
+    def ask(self, dice: Random, what: str) -> None:
+        """Cancel, pause or resume a run; one that has ended or is ending refuses."""
+        known = self._some(dice)
+        refuses = bool(known.end) or known.grace_ends is not None
+        try:
+            self._wait(getattr(self._runs[known.number], what)())
+        except RunFinished:
+            assert refuses, f"{what} of {known} was refused"
+        else:
+            assert not refuses, f"{what} of {known} was accepted"
+            if what == "cancel":
+                self._model.cancel(known)
+            elif what == "pause":
+                known.pause()
+            else:
+                known.is_paused = False
+        self._check()
+
+    @precondition(lambda self: self._runs)
+    @rule(dice=DICE)
+    def try_again(self, dice: Random) -> None:
+        """Retry a run: one that failed or was cancelled."""
+        known = self._some(dice)
+        can = known.end in {"failed", "cancelled"} and not self._model.is_too_late(known)
+        try:
+            again = self._wait(self._runs[known.number].retry())
+        except Unforkable:
+            assert not can, f"{known} cannot be tried again"
+        else:
+            assert can, f"{known} was tried again"
+            self._learn(self._model.again(known), again)
+            self._pass(0.0)
+        self._check()
+
+    @precondition(lambda self: self._runs)
+    @rule(dice=DICE)
+    def fork(self, dice: Random) -> None:
+        """Fork a run where it is, or where one was that somebody looked at."""
+        known = dice.choice(self._model.leased() or [self._some(dice)])
+        self._places.append(self._place(known))
+        version, place = dice.choice([self._places[-1], dice.choice(self._places)])
+        ends = bool(place.end) or place.grace_ends is not None
+        can = not ends and not self._model.is_too_late(place)
+        try:
+            forked = self._wait(self._runs[place.number].fork(at=version))
+        except Unforkable:
+            assert not can, f"version {version}, {place}, cannot be forked"
+        else:
+            assert can, f"version {version}, {place}, was forked"
+            self._learn(self._model.fork(place), forked)
+            self._pass(0.0)
+        self._check()
+
+    @rule(dice=DICE)
+    def change_queue(self, dice: Random) -> None:
+        """Pause a queue, resume it, or change its limits."""
+        queue, client, model = dice.choice(QUEUES), self._engine.client, self._model
+        what = dice.choice(["pause", "pause", "resume", "limit", "limit"])
+        if what == "pause":
+            span = dice.choice([3.0, 3.0, FOREVER])
+            until = None if span == FOREVER else NOON + timedelta(seconds=model.now + span)
+            self._wait(client.queues.pause(queue, until=until))
+            model.pause(queue, span)
+        elif what == "resume":
+            self._wait(client.queues.resume(queue))
+            model.paused.pop(queue, None)
+        else:
+            self._limit(queue, dice)
+        self._check()
+
+    def _limit(self, queue: str, dice: Random) -> None:
+        most = self._model.limits[queue] = dice.choice([None, None, 1, 2])
+        of_user = dice.choice([None, 1, 1, 2]) if queue == KEYED else None
+        self._model.limits_of_user[queue] = of_user
+        limits: list[AnyLimit] = [Concurrency(most)] if most else []
+        limits += [Concurrency(of_user, key="user")] if of_user else []
+        self._wait(self._engine.client.queues.limit(queue, limits))
+
+    def _start(self, dice: Random) -> None:
+        target, user = _target(dice)
+        priority, key = dice.choice([1, 5, 5, 9]), dice.choice([None, None, "a", "b"])
+        delay, span = dice.choice([0, 0, 0, 4]), dice.choice([None, None, 6.0, 25.0])
+        options: dict[str, Any] = {
+            "priority": priority, "delay": delay or None, "deadline": span, "key": key,
+        }  # fmt: skip
+        run = self._wait(self._engine.client.start(target, _input(user), **options))
+        known = self._model.keys.get((target, key or ""))
+        if known is not None:
+            assert run.id == self._runs[known.number].id, "a key stands for two runs"
+        else:
+            known = self._model.start(target, user=user, priority=priority, delay=delay, span=span)
+            self._learn(known, run)
+        if key is not None:
+            self._model.keys[target, key] = known
+
+    def _place(self, known: Known) -> tuple[int, Known]:
+        """Return the version at which ``known`` is, and how it is."""
+        (stream,) = [stream for stream, at in self._streams.items() if at == known.number]
+        return self._wait(self._engine.store.last_version(stream)), as_it_is(known)
+
+
+def _target(dice: Random) -> tuple[str, str]:
+    """Return a target, and whose it is."""
+    target = dice.choice(list(TARGETS))
+    return target, dice.choice(USERS) if target.startswith(KEYED) else ""
+
+
+def _input(user: str) -> Any:
+    return {"user": user} if user else 7
