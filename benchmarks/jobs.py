@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.places import Place
 from benchmarks.shapes import Count, no_op
-from runfold import Runfold
+from runfold import Queue, Runfold
 
 JOBS = 10_000
 """How many are started in bulk, then drained: what one ``start_many`` may have."""
@@ -37,12 +37,14 @@ async def measure(place: Place, scale: float) -> dict[str, float]:
     async with rf.connect():
         await rf.start_many(job, list(range(jobs)))
     alone, _ = await _drain(rf, rf.serve(ROLES), count, started + 2 * jobs)
+    resumed = await _drain_resumed(rf, queue, job, count, jobs)
     return {
         "jobs: start, 8 concurrent": started / one_by_one,
         "jobs: start_many": jobs / in_bulk,
         "jobs: drain": (started + jobs) / drained,
         "jobs: drain, processor": spent / (started + jobs) * 1e6,
         "jobs: drain, no projector": jobs / alone,
+        "jobs: drain, resumed": jobs / resumed,
     }
 
 
@@ -56,6 +58,20 @@ async def _drain(
         await count.complete.wait()
         await rf.run_until_idle()
         return time.perf_counter() - began, time.process_time() - spent
+
+
+async def _drain_resumed(rf: Runfold, queue: Queue, job: Any, count: Count, jobs: int) -> float:
+    """Return the seconds that jobs take which a process has seen start, in a paused queue."""
+    count.expect(count.seen + jobs)
+    async with rf:
+        await rf.queues.pause(queue)
+        await rf.start_many(job, list(range(jobs)))
+        await rf.run_until_idle()
+        began = time.perf_counter()
+        await rf.queues.resume(queue)
+        await count.complete.wait()
+        await rf.run_until_idle()
+        return time.perf_counter() - began
 
 
 async def _start(rf: Runfold, job: Any, count: int) -> None:
