@@ -1,6 +1,5 @@
 -- The jobs (no kind) and timers of the items that are recorded. A row's id is the position of
--- its event; a delay counts from the time of the commit. A job with a lane waits in it, unless
--- it is the first of its priority there. Without r_item the jobs are those of each item: ready at
+-- its event; a delay counts from the time of the commit. Without r_item the jobs are those of each item: ready at
 -- once and without lanes, of runs that begin.
 CREATE OR REPLACE FUNCTION runfold.add_work(
     p_log integer, p_ts timestamptz, p_place bigint, p_refusals integer[], p_streams bigint[], p_firsts bigint[],
@@ -27,15 +26,15 @@ BEGIN
     END IF;
 
     INSERT INTO runfold.jobs (
-        id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs, limits,
+        id, stream, log_id, activation, attempt, priority, flow, step, queue, key, inputs,
         blocked, place
     )
     SELECT p_firsts[r.item] + r.event, p_streams[r.item], p_log, r.activation, r.attempt,
-        r.priority, r.flow, r.step, r.queue, r.key, r.inputs, r.limits,
+        r.priority, r.flow, r.step, r.queue, r.key, r.inputs,
         CASE WHEN (
             SELECT s.gate IN (1, 2) FROM runfold.streams s
             WHERE s.log_id = p_log AND s.stream = p_streams[r.item]
-        ) THEN 1 WHEN r.limits IS NOT NULL THEN 2 ELSE 0 END,
+        ) THEN 1 ELSE 0 END,
         p_firsts[r.item] + r.event
     FROM unnest(
         r_item, r_event, r_kind, r_flow, r_step, r_activation, r_attempt, r_queue, r_priority,
@@ -43,16 +42,13 @@ BEGIN
     ) AS r (
         item, event, kind, flow, step, activation, attempt, queue, priority, key, inputs, limits
     )
-    WHERE r.kind IS NULL AND p_refusals[r.item] = 0;
+    WHERE r.kind IS NULL AND r.limits IS NULL AND p_refusals[r.item] = 0;
 
     IF r_limits IS NOT NULL THEN
-        PERFORM runfold.settle(p_log, added.queue, added.limits, added.priority, p_place)
-        FROM (
-            SELECT DISTINCT r.queue, r.limits, r.priority
-            FROM unnest(r_item, r_kind, r_queue, r_priority, r_limits)
-                AS r (item, kind, queue, priority, limits)
-            WHERE r.kind IS NULL AND r.limits IS NOT NULL AND p_refusals[r.item] = 0
-        ) added;
+        PERFORM runfold.add_lane_jobs(
+            p_log, p_place, p_refusals, p_streams, p_firsts, r_item, r_event, r_kind, r_flow,
+            r_step, r_activation, r_attempt, r_queue, r_priority, r_key, r_inputs, r_limits
+        );
     END IF;
 
     IF r_kind IS NULL THEN

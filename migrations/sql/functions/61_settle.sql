@@ -8,18 +8,21 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_rank integer;
+    v_next tid;
     v_best integer;
 BEGIN
     SELECT p.rank INTO v_rank FROM runfold.parked p
     WHERE p.log_id = p_log AND p.queue = p_queue AND p.lane = p_lane;
     IF v_rank IS NULL THEN
+        SELECT j.ctid INTO v_next FROM runfold.jobs j
+        WHERE j.log_id = p_log AND j.queue = p_queue AND j.limits = p_lane
+            AND j.priority = p_priority AND j.member IS NULL AND j.blocked = 2
+        ORDER BY j.id LIMIT 1;
+        IF v_next IS NULL THEN
+            RETURN false; -- Where many lanes have one job each this is the rule.
+        END IF;
         UPDATE runfold.jobs j SET blocked = 0, place = greatest(j.id, p_place)
-        WHERE j.ctid = (
-            SELECT j.ctid FROM runfold.jobs j
-            WHERE j.log_id = p_log AND j.queue = p_queue AND j.limits = p_lane
-                AND j.priority = p_priority AND j.member IS NULL AND j.blocked = 2
-            ORDER BY j.id LIMIT 1
-        ) AND NOT EXISTS (
+        WHERE j.ctid = v_next AND NOT EXISTS (
             SELECT FROM runfold.jobs j
             WHERE j.log_id = p_log AND j.queue = p_queue AND j.limits = p_lane
                 AND j.priority = p_priority AND j.member IS NULL AND j.blocked = 0
