@@ -80,8 +80,9 @@ class Endings:
                 return
             # Something else has moved the run: the facts alone are as true as before.
         elif isinstance(error, StoreUnavailable):
+            # The process ends in the middle of a commit: what became of it is in the log.
             self._over(job)
-            _log_left(job)
+            _log_left(job, logging.INFO)
             return
         elif isinstance(error, Exception):
             drafts = [_unfit(job, error)]
@@ -148,8 +149,8 @@ def _unfit(job: Job, error: Exception) -> Draft:
     return failed(job, code, error)
 
 
-def _log_left(job: Job) -> None:
-    _log.warning("left before attempt %d of %s was recorded", job.attempt, job.step)
+def _log_left(job: Job, level: int = logging.WARNING) -> None:
+    _log.log(level, "left before attempt %d of %s was recorded", job.attempt, job.step)
 
 
 def _log_refused(job: Job, refusal: Refusal | None) -> None:
