@@ -71,6 +71,7 @@ FIGURES: dict[str, Figure] = {
     "limits: at once, 100 keys": Figure("jobs/s"),
     "limits: rate, no key": Figure("jobs/s"),
     "limits: rate, 100 keys": Figure("jobs/s"),
+    "limits: one at once, a key each": Figure("jobs/s"),
     "history: append, few runs": Figure("ms", rising=False),
     "history: append, many runs": Figure("ms", rising=False),
     "history: submit to start, few runs": Figure("ms", rising=False),
