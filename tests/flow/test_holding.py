@@ -109,3 +109,43 @@ def test_a_chain_says_how_long_its_decisions_took_and_who_worked() -> None:
     assert [(link.step, link.deciding, link.worker) for link in answer.chain] == [
         ("start", 0.0, "w"), ("a", 3.0, None),
     ]  # fmt: skip
+
+
+def test_a_limit_of_each_run_has_the_run_as_its_key() -> None:
+    by_run = LimitDefinition(kind="concurrency", max=1, key="@run")
+    (hold,) = held(Driver(flow(step("start", limits=(by_run,)))))
+    assert (hold.key, hold.buckets) == ("r", ("step:flow/start#1:@run=r",))
+
+
+def test_nothing_is_due_in_a_run_that_drains() -> None:
+    driver = due()[0]
+    driver.cancel()
+    assert held(driver) == []
+
+
+def test_a_collect_is_held_by_what_leads_to_it_scheduled_or_due() -> None:
+    (_, hold) = held(collecting()[0])
+    assert (hold.step, hold.by) == ("sum", ("map",))
+    graph = flow(
+        step("start", emits="x go"), step("other", "go", emits="x"), step("sum", collect("x")),
+        step("last", collect("y")), step("never", "sum", emits="y"),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.claim("start")
+    driver.complete("start", 1, "x", "go")
+    assert [(hold.step, hold.kind, hold.by) for hold in held(driver)] == [
+        ("other", "undecided", ()), ("sum", "collect", ("other",)),
+    ]  # fmt: skip
+
+
+def test_each_join_says_what_it_lacks_itself() -> None:
+    graph = flow(
+        step("start", emits="go"), step("a", "go", emits="x"), step("b", "go", emits="y"),
+        step("one", join("x", "y")), step("other", join(left=after("a"), right=after("b"))),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "go")
+    driver.do("a", 1, "x")
+    assert [(hold.step, hold.missing) for hold in held(driver) if hold.kind == "join"] == [
+        ("one", ("y",)), ("other", ("right",)),
+    ]  # fmt: skip
