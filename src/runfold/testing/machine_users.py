@@ -86,7 +86,9 @@ class Users(Playing):
     @rule(dice=DICE)
     def fork(self, dice: Random) -> None:
         """Fork a run where it is, or where one was that somebody looked at."""
-        known = dice.choice(self._model.leased() or [self._some(dice)])
+        if not self._model.leased():
+            self._claim(dice.choice(self._workers), dice.choice(QUEUES), 1)
+        known = dice.choice([*self._model.leased()[:2], self._some(dice)])
         self._places.append(self._place(known))
         version, place = dice.choice([self._places[-1], dice.choice(self._places)])
         ends = bool(place.end) or place.grace_ends is not None
