@@ -120,19 +120,20 @@ def test_a_run_that_ends_otherwise_gives_one(shell: Shell) -> None:
 
 
 def test_an_interrupt_drains(shell: Shell) -> None:
-    # Who writes the PDF waits for a reader, so the demo cannot be over when the signal comes.
-    pdf = shell.folder / "kept/invoices/2024-0042.pdf.unfinished"
-    pdf.parent.mkdir(parents=True)
-    os.mkfifo(pdf)
+    # Who writes the mail waits for a reader, so the demo cannot be over when the signal comes.
+    # It is the last step of its flow: nobody goes on with what is no file.
+    mail = shell.folder / "kept/outbox/2024-0042.eml.unfinished"
+    mail.parent.mkdir(parents=True)
+    os.mkfifo(mail)
     with shell.spawn("demo", "--keep", "kept") as process:
         assert process.stdout is not None
         assert any("flow.start" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        reader = os.open(pdf, os.O_RDONLY | os.O_NONBLOCK)
+        reader = os.open(mail, os.O_RDONLY | os.O_NONBLOCK)
         _, stderr = process.communicate(timeout=60)
     os.close(reader)
     assert (process.returncode, stderr) == (130, "interrupted\n")
-    shutil.rmtree(pdf.parent)
+    shutil.rmtree(mail.parent)
     assert shell.run("demo", "--keep", "kept").returncode == 0
 
 
