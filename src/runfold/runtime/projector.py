@@ -66,6 +66,7 @@ class Projector:
         self._tail: Tail | None = None
         self._wrote_at, self._pace = 0.0, PACE_MIN
         self._hurried = self._knows = self._leaving = False
+        self._hurry = Bell()
         self._turning = asyncio.Lock()
         self.bell = Bell()
         """Rung when something was appended."""
@@ -119,14 +120,20 @@ class Projector:
         return None
 
     def caught_up(self, head: int) -> bool:
-        """Return whether every view that is kept here has everything up to ``head``."""
+        """Return whether every view that is kept here has everything up to ``head``.
+
+        When not, somebody waits for it: what is folded is written without a pause before.
+        """
         if self.ownership.is_due or not self._knows:
             return False
-        self._hurried = True
-        return all(
+        is_there = all(
             keeper.is_written and keeper.reached >= head and keeper.view.state == "live"
             for keeper in self._keepers.values()
         )
+        if not is_there:
+            self._hurried = True
+            self._hurry.ring()
+        return is_there
 
     async def leave(self) -> None:
         """Give everything back; what is folded and not written will be folded again.
@@ -144,8 +151,8 @@ class Projector:
         if not self._keepers:
             return False
         left = self._wrote_at + self._pace - self._clock.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
+        if left > 0 and not self._hurried:
+            await self._hurry.wait(self._hurry.count, left)
         moved = await self._follow()
         moved = await self._catch_up() or moved
         await self._write_what_is_due()
