@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
 
 import psycopg
 
@@ -20,7 +21,7 @@ PAUSE_SECONDS = 0.01
 JOIN_SECONDS_MAX = 60
 
 
-def write(url: str, process: int) -> None:
+def write(url: str, process: int, opened: Barrier) -> None:
     """Start runs and claim their jobs, with several writers side by side."""
 
     async def writer(store: PostgresStore, appender: int) -> None:
@@ -33,6 +34,7 @@ def write(url: str, process: int) -> None:
     async def writers() -> None:
         store = PostgresStore(url)
         await store.open()
+        opened.wait(JOIN_SECONDS_MAX)  # Nobody's connection is killed before all are there.
         await store.join(member(WORKER), LONG)
         appenders = [process * WRITERS + n for n in range(WRITERS)]
         await asyncio.gather(*(writer(store, appender) for appender in appenders))
@@ -73,7 +75,10 @@ def test_every_event_is_read_once_in_one_order_and_every_job_claimed_once(
     postgres_url: str,
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=write, args=(postgres_url, n)) for n in range(PROCESSES)]
+    opened = context.Barrier(PROCESSES)
+    processes = [
+        context.Process(target=write, args=(postgres_url, n, opened)) for n in range(PROCESSES)
+    ]
     for process in processes:
         process.start()
     seen = asyncio.run(
