@@ -84,7 +84,7 @@ FIGURES: dict[str, Figure] = {
     "snapshot: done in, p99": Figure("ms", rising=False),
     "idle: processor": Figure("ms/s", rising=False),
     "idle: questions": Figure("1/s", rising=False, bars={"postgresql": 2}),
-    "idle: transactions": Figure("1/s", rising=False, bars={"postgresql": 2}),
+    "idle: transactions": Figure("1/s", rising=False),
     "simulation": Figure("steps/s", bars={"memory": 5_000}),
     "simulation: with faults": Figure("steps/s"),
     "simulation: one run": Figure("ms", rising=False),

@@ -75,7 +75,9 @@ async def _figures(
     return {
         f"history: append, {name}": percentile(appends, 0.5),
         f"history: submit to start, {name}": percentile(starts, 0.5),
-        f"history: drain, {name}": await _drain(rf, job, count, max(10, int(DRAINED * scale))),
+        f"history: drain, {name}": await _drain(
+            rf, job, count, max(10, int(DRAINED * min(scale, 1)))
+        ),
     }
 
 
