@@ -85,13 +85,13 @@ class Limit(NamedTuple):
     max: int
     per: float | None
     keyed: bool
-    """One bucket for each value of the key. One of a queue that is not keyed is asked once a claim,
-    for the whole queue; every other one belongs to the lanes."""
+    """One bucket for each value of the key. A limit of a queue that is not keyed is asked once
+    a claim, for the whole queue; every other one belongs to the lanes."""
 
 
 class Closure(NamedTuple):
-    """A bucket, a queue (``queue:<name>``) or a key of it (``queue:<name>=<key>``) that admits
-    nothing until then; ``until`` None opens it."""
+    """A bucket, a whole queue (``queue:<name>``) or one key of it (``queue:<name>=<key>``)
+    that admits nothing until then; ``until`` None opens it."""
 
     bucket: str
     until: datetime | None
@@ -131,8 +131,8 @@ class Item(NamedTuple):
     lease: tuple[int, int] | None = None
     """Guard: the job of this id is leased by the member of this token."""
     timer: int | None = None
-    """Guard: the timer of this id exists and is due. It is removed, or becomes a ready job
-    (``Row``) whose id is the position of the item's first event."""
+    """Guard: the timer of this id exists and is due. It is removed; of kind ``start`` or
+    ``retry`` it becomes a ready job whose id is the position of the item's first event."""
     stalled: int | None = None
     """Guard: the job of this id is leased by a token without a live member. It is removed."""
     inbox: int | None = None
@@ -154,8 +154,8 @@ class Item(NamedTuple):
     closures: Sequence[Closure] = ()
     """Close and open these."""
     holds: datetime | float | None = None
-    """Close what admitted the job of ``lease`` (its lane's buckets, limits of its whole queue)
-    until that moment, or for so many seconds after the commit."""
+    """Close everything that admitted the job of ``lease`` (its lane's buckets, and the limits of
+    its whole queue) until that moment, or for so many seconds after the commit."""
 
 
 class Refusal(IntEnum):
@@ -209,7 +209,8 @@ class Served(NamedTuple):
     floors: tuple[int, ...]
     """``Claim.floors`` of the next claim of this queue by the same member."""
     wait: float | None
-    """Seconds until a job that time alone holds back may be ready; None when there is none."""
+    """Seconds until a job that time alone holds back (a rate window, a closure) may be ready;
+    None when there is none."""
     is_member: bool = True
     """False: the token is no member's (any more). It gets nothing, and nothing was looked at."""
 
@@ -256,10 +257,11 @@ class Committed:
     jobs: Sequence[Job] = ()
     ts: datetime | None = None
     first_position: int = 0
-    """Of the batch's events, which follow each other: items', then claims'. 0: it has none."""
+    """Position of the batch's first event, 0 when it recorded none; they are contiguous, in the
+    order of the items, then of the claimed jobs."""
     repeated: bool = False
     served: Sequence[Served] = ()
-    """One for each claim; empty when ``repeated``."""
+    """One for each claim of the batch; empty when ``repeated``."""
 
 
 class Name(NamedTuple):
@@ -346,41 +348,6 @@ class Member(NamedTuple):
     token: int
     name: str
     roles: str
-
-
-class Restored(NamedTuple):
-    """A job or a timer as a rebuild puts it back, under the id that it had."""
-
-    id: int
-    row: Row
-    """``event`` and ``delay`` mean nothing here; a timer has its ``due_at``."""
-    leased: bool
-    """An attempt has begun: the job is put back as leased by a member that is gone."""
-
-
-class Start(NamedTuple):
-    """A start that a rate limit counts: of which bucket, when, and where it is in the log."""
-
-    bucket: str
-    at: datetime
-    position: int
-
-
-class RestoredLimits(NamedTuple):
-    """What a rebuild puts back of limits; settings before anything that they count."""
-
-    limits: Sequence[tuple[str, Sequence[Limit]]] = ()
-    """All limits of each of these scopes."""
-    closures: Sequence[Closure] = ()
-    starts: Sequence[Start] = ()
-
-
-class RestoredRun(NamedTuple):
-    """What a rebuild puts back of an open run."""
-
-    stream: int
-    gate: int
-    work: Sequence[Restored]
 
 
 class LogIdentity(NamedTuple):

@@ -1,6 +1,6 @@
 """The whole border between the engine and the outside: what a store, a clock, a bell must do.
 
-The values that cross it are in ``items``, and importable from here.
+The values that cross it are in ``items`` and ``items_rebuild``, and importable from here.
 """
 
 from __future__ import annotations
@@ -30,16 +30,13 @@ from runfold.items import (
     Outcome,
     QueueState,
     Refusal,
-    Restored,
-    RestoredLimits,
-    RestoredRun,
     Row,
     Served,
     Stalled,
-    Start,
     Stored,
     Upcoming,
 )
+from runfold.items_rebuild import Restored, RestoredLimits, RestoredRun, Start
 from runfold.kernel.event import Draft, Event
 from runfold.ports_archive import Archives
 from runfold.ports_jobs import Jobs

@@ -23,6 +23,7 @@ from runfold import (
     Settings,
     ViewNotReady,
 )
+from runfold.runtime import projector
 from scenarios.scene import chain, finished, scenario
 
 
@@ -147,6 +148,20 @@ async def test_a_view_that_comes_later_has_everything_from_the_beginning(url: st
                        projections=[view]) as rf:  # fmt: skip
         await rf.run_until_idle()
         assert sorted(row.amount for row in (await rf.view(view).list()).items) == [1, 2, 3]
+
+
+@scenario
+async def test_who_waits_for_every_view_waits_for_no_pause(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PACE_MIN", "PACE", "PACE_MAX"):
+        monkeypatch.setattr(projector, name, 3600.0)
+    flow, view = sell(), orders()
+    async with Runfold(url, flows=[flow], projections=[view]) as rf:
+        for amount in (1, 2, 3):
+            await finished(rf, flow, {"amount": amount})
+            await rf.run_until_idle()
+            assert len((await rf.view(view).list()).items) == amount
 
 
 @scenario

@@ -17,7 +17,9 @@ LAYERS: dict[str, set[str]] = {
     "flow": {"kernel", "errors"},
     "projections": {"kernel", "flow", "errors", "ports", "wire"},
     "items": _PURE_AND_ERRORS | {"settings"},
-    "ports": _PURE_AND_ERRORS | {"settings", "items", "ports_archive", "ports_jobs", "ports_views"},
+    "items_rebuild": {"items"},
+    "ports": _PURE_AND_ERRORS
+    | {"settings", "items", "items_rebuild", "ports_archive", "ports_jobs", "ports_views"},
     "ports_archive": {"items"},
     "ports_jobs": {"items"},
     "ports_views": set(),

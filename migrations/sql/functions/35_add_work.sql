@@ -1,6 +1,6 @@
 -- The jobs (no kind) and timers of the items that are recorded. A row's id is the position of
--- its event; a delay counts from the time of the commit. Without r_item the jobs are those of each item: ready at
--- once and without lanes, of runs that begin.
+-- its event; a delay counts from the time of the commit. Without r_item the jobs are those of
+-- each item: ready at once and without lanes, of runs that begin.
 CREATE OR REPLACE FUNCTION runfold.add_work(
     p_log integer, p_ts timestamptz, p_place bigint, p_refusals integer[], p_streams bigint[], p_firsts bigint[],
     r_item integer[], r_event integer[], r_kind text[], r_due timestamptz[], r_delay float8[],

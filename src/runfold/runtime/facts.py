@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json
 
 from runfold.flow.events import (
+    ENDS,
     Emit,
-    FlowCancelled,
-    FlowCompleted,
-    FlowFailed,
     FlowInputReplaced,
     FlowStart,
     StepCompleted,
@@ -35,7 +33,6 @@ LEARNED_MAX = 20_000
 """Up to so many, those that the dispatcher has read are remembered as well."""
 
 _KEPT = frozenset((Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed))
-_ENDS = frozenset((FlowCompleted, FlowFailed, FlowCancelled))
 
 
 class Brief(NamedTuple):
@@ -70,7 +67,7 @@ class Facts:
                     events = streams[one.stream] = {}
                 self._count += one.version not in events
                 events[one.version] = one
-            elif kind in _ENDS:
+            elif one.event.TOPIC in ENDS:
                 self._count -= len(streams.pop(one.stream, ()))
         while self._count > FACTS_MAX:
             _, events = streams.popitem(last=False)

@@ -142,6 +142,7 @@ class Projector:
         and nobody would keep those views until its lease is over.
         """
         self._leaving = True
+        self._hurry.ring()
         async with self._turning:
             self.forget()
             await self._views.disown(self.ownership.token)
@@ -153,6 +154,8 @@ class Projector:
         left = self._wrote_at + self._pace - self._clock.monotonic()
         if left > 0 and not self._hurried:
             await self._hurry.wait(self._hurry.count, left)
+            if self._leaving:
+                return False
         moved = await self._follow()
         moved = await self._catch_up() or moved
         await self._write_what_is_due()

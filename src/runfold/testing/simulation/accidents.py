@@ -54,11 +54,6 @@ class Accidents:
         self.is_on = False
         """False while the process begins."""
 
-    @property
-    def are_possible(self) -> bool:
-        """Whether anything may go wrong."""
-        return self._chaos.is_on
-
     def _hits(self, kind: str, unless: Callable[[], bool] | None = None) -> float | None:
         if not (self.is_on and self._chaos.is_on):
             return None
@@ -68,6 +63,8 @@ class Accidents:
 
     async def before_handler(self) -> bool:
         """Meet a handler that is to be called; return whether the process dies after it."""
+        if not self._chaos.is_on:
+            return False
         if (amount := self._hits("slow_step")) is not None:
             await self._loop.delay(spread(amount, 0.001, 20))
         if (amount := self._hits("end_lease", lambda: self._victim.is_spared(1))) is not None:

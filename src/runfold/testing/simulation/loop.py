@@ -47,18 +47,6 @@ class _Future(_Numbered, asyncio.Future[Any]):
     pass
 
 
-class _Handle(asyncio.Handle):
-    """A handle that asks its loop nothing when it is made: there are five of them a step."""
-
-    __slots__ = ()
-
-    def __init__(  # pylint: disable=super-init-not-called
-        self, callback: Any, args: Any, loop: Any, context: contextvars.Context
-    ) -> None:
-        self._callback, self._args, self._loop, self._context = callback, args, loop, context
-        self._cancelled, self._repr = False, None
-
-
 class VirtualTask(_Numbered, asyncio.Task[Any]):
     """A task that knows its strand."""
 

@@ -56,11 +56,6 @@ class SimulatedMachine(Machine):
         del after
         return lambda: None
 
-    @property
-    def meets_accidents(self) -> bool:
-        """Whether anything may go wrong."""
-        return self._accidents.are_possible
-
     async def before_turn(self, name: str) -> None:
         """Let faults hit the loop called ``name``."""
         await self._accidents.before_turn(name, self.dispatcher())
@@ -91,8 +86,7 @@ class _Service(Service):
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
         async def met() -> bool:
-            if self._machine.meets_accidents:
-                await self._machine.before_turn(name)
+            await self._machine.before_turn(name)
             return await turn()
 
         context = Strand(self._host, f"loop {name}", is_idling=True).context()
@@ -106,7 +100,7 @@ class _Executor(Executor):
     worker: str
 
     async def execute(self, task: Task) -> list[Draft]:
-        dies = self.accidents.are_possible and await self.accidents.before_handler()
+        dies = await self.accidents.before_handler()
         if task.aborted:
             return []
         call = self.spy.begin(task, self.worker)
