@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -158,6 +159,41 @@ async def test_an_attempt_that_lost_its_lease_writes_nothing(shared_url: str) ->
             await run.result(timeout=10)
         go.set()
     assert rows() == []
+
+
+@scenario
+async def test_an_attempt_that_ends_while_its_transaction_begins_leaves_none(
+    shared_url: str,
+) -> None:
+    first, late = Flow("first", input=str), Flow("late", input=str)
+    waits: list[SyncContext] = []
+    is_there, has_it = threading.Event(), threading.Event()
+
+    @first.entry()
+    def hold(_: str, ctx: SyncContext) -> str:
+        assert is_there.wait(10)
+        with ctx.transaction():  # The other one waits for its connection, or for its lock.
+            has_it.set()
+            waits[0].cancelled.wait()
+        return "paid"
+
+    @late.entry(timeout=0.3, retry=1)
+    def wait(how: str, ctx: SyncContext) -> str:
+        if how == "too long":
+            waits.append(ctx)
+            is_there.set()
+            assert has_it.wait(10)
+        with ctx.transaction():
+            return "paid"
+
+    settings = Settings(transactions=1)
+    async with Runfold(shared_url, flows=[first, late], settings=settings) as rf:
+        runs = await rf.start(late, "too long"), await rf.start(first, "")
+        assert await runs[1].result(timeout=10) == "paid"
+        with pytest.raises(RunFailed, match="timeout"):
+            await runs[0].result(timeout=10)
+        last = await rf.start(late, "at once")
+        assert await last.result(timeout=5) == "paid"
 
 
 @pytest.mark.parametrize("arrives", [True, False])

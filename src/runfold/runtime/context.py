@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -31,12 +32,26 @@ STATE_TIMEOUT = 60.0
 
 def on_the_loop(attempt: Attempt, asking: Coroutine[Any, Any, T], timeout: float | None) -> T:
     """Return what ``asking`` returns on the loop; called on the handler's thread."""
+    return waited_for(attempt.loop, asking, timeout)
+
+
+def waited_for(
+    loop: asyncio.AbstractEventLoop, asking: Coroutine[Any, Any, T], timeout: float | None = None
+) -> T:
+    """Return what ``asking`` returns on ``loop``; called on another thread."""
     try:
-        future = asyncio.run_coroutine_threadsafe(asking, attempt.loop)
+        future = asyncio.run_coroutine_threadsafe(asking, loop)
     except RuntimeError as error:  # The loop is closed: the process stops.
         asking.close()
         raise AttemptEnded("the engine has stopped") from error
-    return future.result(timeout)
+    try:
+        return future.result(timeout)
+    except Exception:
+        raise
+    except BaseException:  # The thread itself is to end: a loop that is over never began it.
+        if inspect.getcoroutinestate(asking) == inspect.CORO_CREATED:
+            asking.close()
+        raise
 
 
 class _Face:

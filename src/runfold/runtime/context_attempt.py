@@ -207,6 +207,7 @@ class Attempt:
         self.check()
         await self.flush()
         self.facts().hold()
+        self.check()  # It may have ended meanwhile.
         return await self.transaction.begin(self._make_transaction)
 
     def _make_transaction(self) -> Transaction:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runfold.define.context import TransactionMisused
+from runfold.define.context import AttemptEnded, TransactionMisused
 from runfold.ports import Transaction
 
 
@@ -33,12 +33,17 @@ class HandlerTransaction:
             )
         self.state = "open"
         try:
-            self._transaction = make()
-            await self._transaction.begin()
+            self._transaction = transaction = make()
+            await transaction.begin()
         except BaseException:
             self._transaction, self.state = None, "undone"
             raise
-        return self._transaction
+        if self.state != "open":
+            # Its attempt has ended while it waited for a connection or a lock, and whoever undid
+            # it found nothing to undo: it would stay open for good.
+            await transaction.rollback()
+            raise AttemptEnded("the attempt has ended while its transaction began; it is undone")
+        return transaction
 
     def leave(self) -> None:
         """The block has ended well: what it wrote waits for the end of the attempt."""

@@ -60,6 +60,8 @@ class Within:
             _log.warning("a handler's transaction had no answer to its commit: %s", told)
             await transaction.rollback()
             empty = Batch(batch.appender, batch.number, now=batch.now)
-            if (await self._appender.send(empty)).repeated:
+            found = await self._appender.send(empty)
+            # Repeated without a position: the empty one itself, whose first answer was lost.
+            if found.repeated and found.first_position:
                 return Outcome(None, batch.items[0].stream)
             raise Undone(f"the transaction was not committed: {told}") from error

@@ -24,12 +24,12 @@ def commit(log: Log, batch: Batch, now: datetime) -> Committed:
     """Record ``batch``, or answer as at first when its number was committed before."""
     if known := log.batches.get((batch.appender, batch.number)):
         return replace(known, jobs=(), served=(), repeated=True)
-    refusals = _refusals(log, batch, now)
+    found = refusals(log, batch, now)
     ts = max(now, log.events[-1].ts) if log.events else now
     first = len(log.events) + 1
     outcomes = [
         _write(log, item, ts, first) if refusal is None else _refuse(log, item, refusal)
-        for item, refusal in zip(batch.items, refusals, strict=True)
+        for item, refusal in zip(batch.items, found, strict=True)
     ]
     claimed = len(log.events) + 1
     answers = [claim(log, asked, ts, claimed) for asked in batch.claims]
@@ -41,7 +41,8 @@ def commit(log: Log, batch: Batch, now: datetime) -> Committed:
     return committed
 
 
-def _refusals(log: Log, batch: Batch, now: datetime) -> list[Refusal | None]:
+def refusals(log: Log, batch: Batch, now: datetime) -> list[Refusal | None]:
+    """Return for each item the first of its guards that does not hold; nothing is written."""
     made: set[bytes] = set()
     found: list[Refusal | None] = []
     for item in batch.items:

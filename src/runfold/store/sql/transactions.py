@@ -53,7 +53,7 @@ class AsyncTransaction:
         """Record ``batch`` in it and commit; see ``ports.Transaction``."""
         begun = self._begun
         if begun is None or not begun.is_active:
-            raise Closed(_MESSAGE)
+            raise Closed(ENDED_BY_HANDLER)
         committed = await self._record(self.connection, batch)
         if _is_refused(committed):
             await self.rollback()
@@ -101,7 +101,7 @@ class BlockingTransaction:
         """Record ``batch`` in it and commit; see ``ports.Transaction``."""
         begun = self._begun
         if begun is None or not begun.is_active:
-            raise Closed(_MESSAGE)
+            raise Closed(ENDED_BY_HANDLER)
         committed = await self._record(self.connection, batch)
         if _is_refused(committed):
             await self.rollback()
@@ -130,7 +130,7 @@ def _is_refused(committed: Committed) -> bool:
     return any(outcome.refusal is not None for outcome in committed.outcomes)
 
 
-_MESSAGE = (
+ENDED_BY_HANDLER = (
     "the handler has committed or rolled back the transaction itself; leave that to the end of "
     "the attempt: the block's end is enough"
 )

@@ -31,6 +31,8 @@ def assert_deterministic(
     deps: Any = None,
     make_deps: Callable[[], Any] | None = None,
     settings: Settings | None = None,
+    tables: Callable[[Any], object] | None = None,
+    rows: Callable[[Any], Any] | None = None,
     **options: Any,
 ) -> Outcome:
     """Return the outcome that a run of ``target`` has under every schedule that was tried.
@@ -39,16 +41,19 @@ def assert_deterministic(
     which schedules; the first two are one that is played twice. ``schedules``: how many, 2 or
     more; every other one has ``faults``, by default ``Faults.default()``. ``with_``: other
     flows and queues that it needs; of a job, its queue. ``stubs``, ``settings``: as of a
-    ``Simulation``. ``deps``: the same object in all of them; ``make_deps``: makes one for each.
-    ``options``: of the start.
+    ``Simulation``. ``tables``: creates those of ``ctx.transaction()``, anew for each schedule;
+    ``rows``: returns what shall be the same there, by SQLAlchemy's ``Connection``. ``deps``: the
+    same object in all of them; ``make_deps``: makes one for each. ``options``: of the start.
 
     Raises ``NotDeterministic`` with two schedules that disagree, shrunk to what matters.
     """
     if schedules < 2:
         raise ValueError(f"schedules is {schedules!r}, expected 2 or more: one has no other")
+    if rows is not None and tables is None:
+        raise ValueError("rows= reads the tables of ctx.transaction(), which tables= creates")
     play = Play(
         target=target, input=input, options=options, with_=tuple(with_), stubs=list(stubs),
-        make_deps=make_deps or (lambda: deps), settings=settings,
+        make_deps=make_deps or (lambda: deps), settings=settings, tables=tables, rows=rows,
     )  # fmt: skip
     first = play(Schedule(seed))
     _compare(play, first, play(Schedule(seed)), is_same=True)

@@ -30,7 +30,7 @@ class Difference:
     """One thing that is not the same in two outcomes; ``None`` where it is not there."""
 
     what: str
-    """``status error result state emit activation effect``."""
+    """``status error result rows state emit activation effect``."""
     name: str
     """Of the key, emit, activation or effect; "" else."""
     first: Any
@@ -49,6 +49,8 @@ class Outcome:
     error: str | None = None
     """Code and step of the failure."""
     result: Any = None
+    rows: Any = None
+    """What ``rows=`` found in the tables."""
     state: dict[str, Any] = field(default_factory=dict)
     emits: dict[str, Any] = field(default_factory=dict)
     """Payloads by the name of the emit: activation, ordinal, event."""
@@ -72,6 +74,8 @@ class Outcome:
         found = []
         if _text(self.result) != _text(other.result):
             found.append(Difference("result", "", self.result, other.result))
+        if _text(self.rows) != _text(other.rows):
+            found.append(Difference("rows", "", self.rows, other.rows))
         for what, here, there in (
             ("state", self.state, other.state),
             ("effect", self.effects, other.effects),
@@ -86,9 +90,10 @@ class Outcome:
 
 
 def outcome(
-    history: Sequence[Recorded], definition: FlowDefinition, effects: Sequence[Effect]
-) -> Outcome:
-    """Return what the recorded events of one run amount to."""
+    history: Sequence[Recorded], definition: FlowDefinition, effects: Sequence[Effect],
+    rows: Any = None,
+) -> Outcome:  # fmt: skip
+    """Return what the recorded events of one run, and what it wrote, amount to."""
     run = fold(definition, history)
     if run.outcome != "completed":
         error = run.error.code if run.error is not None and run.outcome == "failed" else None
@@ -107,6 +112,7 @@ def outcome(
     return Outcome(
         status=run.status,
         result=run.result,
+        rows=rows,
         state=run.values(),
         emits=emits,
         activations={labels[act.step, act.number]: act.status for act in run.steps},

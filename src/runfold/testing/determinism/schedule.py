@@ -62,6 +62,8 @@ class Play:
     stubs: Sequence[Stub] = ()
     make_deps: Callable[[], Any]
     settings: Settings | None = None
+    tables: Callable[[Any], object] | None = None
+    rows: Callable[[Any], Any] | None = None
 
     def __call__(self, schedule: Schedule) -> Played:
         """Play it; the schedule of what is returned names the faults that happened."""
@@ -69,7 +71,7 @@ class Play:
         with noting() as effects, Simulation(
             *flows, seed=schedule.seed, deps=self.make_deps(),
             stubs=self.stubs, faults=schedule.faults, settings=self.settings,
-            processes=schedule.processes,
+            processes=schedule.processes, tables=self.tables,
         ) as sim:  # fmt: skip
             run = sim.start(self.target, self.input, **self.options)
             try:
@@ -81,10 +83,16 @@ class Play:
                 stuck = str(error).partition("\n")[0]
             happened = replace(schedule, faults=tuple(sim.faults))
             history, definition = tuple(run.history), run.definition
+            found = None
+            if self.rows is not None:
+                with sim.connect() as connection:
+                    found = self.rows(connection)
         seen = tuple(effects)
         if stuck is not None:
             return Played(happened, Outcome("stuck", stuck), history, definition, seen)
-        return Played(happened, outcome(history, definition, seen), history, definition, seen)
+        return Played(
+            happened, outcome(history, definition, seen, found), history, definition, seen
+        )
 
 
 def _told(fault: Fault) -> str:

@@ -104,18 +104,30 @@ class Accidents:
 
     async def before_call(self) -> None:
         """Meet a call of the store."""
+        await self._before_call(None)
+
+    async def _before_call(self, unless: Callable[[], bool] | None) -> None:
         if not self._chaos.is_on:
             return
         if (amount := self._hits("slow_store")) is not None:
             await self._loop.delay(spread(amount, 0.0005, 1.0))
-        if self._hits("fail_store") is not None:
+        if self._hits("fail_store", unless) is not None:
             raise StoreUnavailable("the simulated store cannot be reached")
 
-    async def before_commit(self, batch: Batch) -> float | None:
-        """Meet a commit; return the amount if the process dies after it."""
+    async def before_statement(self) -> None:
+        """Meet a statement of a handler's transaction: others have a turn, and its connection
+        may be lost, which costs an attempt."""
+        await asyncio.sleep(0)
+        await self._before_call(self._victim.is_spared)
+
+    async def before_commit(self, batch: Batch, *, is_handlers: bool = False) -> float | None:
+        """Meet a commit; return the amount if the process dies after it.
+
+        ``is_handlers``: of a handler's transaction, whose failure costs an attempt.
+        """
         if not self._chaos.is_on:
             return None
-        await self.before_call()
+        await self._before_call(self._victim.is_spared if is_handlers else None)
         if len(batch.items) + len(batch.claims) > 1 and self._hits("conflict") is not None:
             raise RuntimeError("the simulated store rolled a batch back")
         amount = self._hits("crash_commit", self._victim.is_spared)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from runfold.testing.simulation.loop import VirtualLoop
@@ -38,6 +39,47 @@ class Goal(Protocol):
     def is_met(self, *, is_idle: bool) -> bool:
         """Return whether it is reached; asked whenever nothing is ready."""
         ...
+
+
+@dataclass
+class Passed:
+    """Time has passed."""
+
+    until: float
+    is_patient: bool = True
+
+    def is_met(self, *, is_idle: bool) -> bool:
+        del is_idle
+        return False
+
+
+@dataclass
+class Idle:
+    """Nothing is under way."""
+
+    until: float = math.inf
+    is_patient: bool = False
+
+    def is_met(self, *, is_idle: bool) -> bool:
+        return is_idle
+
+
+class Happened:
+    """An event was recorded so many times."""
+
+    until, is_patient = math.inf, True
+
+    def __init__(self, view: LogView, step: str, topic: str, times: int) -> None:
+        self._view, self._step, self._topic, self._left = view, step, topic, times
+        self._seen = 0
+
+    def is_met(self, *, is_idle: bool) -> bool:
+        del is_idle
+        events = self._view.log.events
+        for event in events[self._seen :]:
+            self._left -= event.topic == self._topic and event.step == self._step
+        self._seen = len(events)
+        return self._left <= 0
 
 
 class Pacer:

@@ -23,6 +23,7 @@ from runfold.testing.simulation.loop import VirtualLoop, VirtualTask
 from runfold.testing.simulation.machine import SimulatedMachine
 from runfold.testing.simulation.store import Doorbells, HostClock, HostStore, LogView, StoreClock
 from runfold.testing.simulation.strands import Host, Strand
+from runfold.testing.simulation.tables import Tables
 
 LOOK_EVERY = 5.0
 """Seconds after which a doorbell looks at the store although nobody rang."""
@@ -51,6 +52,7 @@ class Surroundings:
     on_commit: Callable[[Committed], None]
     chaos: Chaos
     view: LogView
+    tables: Tables | None
     attempts_max: Callable[[Leased], int]
     """How many attempts the step of a job has."""
     processes: list[Process] = field(default_factory=list)
@@ -140,7 +142,7 @@ class Process:
         )  # fmt: skip
         self._store = HostStore(
             world.settings, world.clock, world.database, world.bells, accidents,
-            is_alone=world.is_alone, on_commit=world.on_commit,
+            is_alone=world.is_alone, on_commit=world.on_commit, tables=world.tables,
         )  # fmt: skip
         machine = SimulatedMachine(world.loop, host, world.spy, accidents, world.settings.threads)
         self._machines.append(machine)
@@ -211,6 +213,8 @@ class Process:
         self._world.loop.kill(self.host)
         if self.node is not None:
             self._world.bells.remove(self._store)
+            if self._world.tables is not None:
+                self._world.tables.end(self._accidents)
             if self.node.worker is not None:
                 self.node.executor.close()
         self.host = self.node = None

@@ -42,6 +42,9 @@ _PACKAGES = tuple(os.path.normcase(sysconfig.get_path(name)) for name in ("purel
 _OURS = os.path.normcase(str(Path(__file__).parents[2])) + os.sep
 
 
+_UNKNOWN = "an unknown place"
+
+
 class RealWorld(RuntimeError):
     """A simulated handler touched what is not simulated: use a stub, or ``deps``.
 
@@ -113,17 +116,22 @@ def guarded() -> Iterator[None]:
                 _restore()
 
 
-def refuse(what: str) -> RealWorld | None:
+_CURE = "a simulation has no such thing: stub the step, or give it a double through deps="
+
+
+def refuse(what: str, cure: str = _CURE) -> RealWorld | None:
     """Return the error for a handler that does ``what``, None outside of handlers."""
     attempt = CURRENT.get()
     watch = None if attempt is None else getattr(attempt.loop, "touched", None)
     if attempt is None or watch is None:
         return None
     handler = attempt.task.handler
+    place = place_of(sys._getframe(1))  # noqa: SLF001 - there is no public way
+    if place == _UNKNOWN:  # Asked on the loop for a `def`, which waits on its thread.
+        code = handler.fn.__code__
+        place = f"{code.co_filename}:{code.co_firstlineno}"
     error = RealWorld(
-        f"the handler of step {handler.step!r} of {handler.flow!r} {what}, at "
-        f"{place_of(sys._getframe(1))}; a "  # noqa: SLF001 - there is no public way
-        "simulation has no such thing: stub the step, or give it a double through deps="
+        f"the handler of step {handler.step!r} of {handler.flow!r} {what}, at {place}; {cure}"
     )
     watch(error)
     return error
@@ -177,4 +185,4 @@ def place_of(frame: FrameType | None) -> str:
                 return place
             found = found or place
         frame = frame.f_back
-    return found or "an unknown place"
+    return found or _UNKNOWN

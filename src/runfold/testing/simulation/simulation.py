@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -29,7 +29,7 @@ from runfold.system import relaxed_collector
 from runfold.testing.simulation.calls import Call, Spy
 from runfold.testing.simulation.desk import Desk, at_once
 from runfold.testing.simulation.faults import Chaos, Fault, Faults
-from runfold.testing.simulation.goal import Goal, Pacer, Stuck
+from runfold.testing.simulation.goal import Goal, Happened, Idle, Pacer, Passed, Stuck
 from runfold.testing.simulation.process import Process, Surroundings
 from runfold.testing.simulation.queues import SimulatedQueues
 from runfold.testing.simulation.real_world import GuardedLoop, RealWorld, guarded
@@ -46,6 +46,7 @@ from runfold.testing.simulation.store import (
 )
 from runfold.testing.simulation.strands import Host
 from runfold.testing.simulation.stubs import Stub, replaced
+from runfold.testing.simulation.tables import Tables, creator
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -60,7 +61,9 @@ class Simulation:
     """The real engine over flows and queues, in virtual time; used with ``with``.
 
     ``seed``: everything that may happen in one order or another follows from it; the same seed
-    gives the same events, byte for byte. ``deps``: what handlers get as ``ctx.deps``. ``stubs``:
+    gives the same events, byte for byte. ``deps``: what handlers get as ``ctx.deps``.
+    ``tables``: what ``ctx.transaction()`` writes to: a function that creates them through the
+    ``Connection`` of an empty SQLite database, which the simulation has for itself. ``stubs``:
     other handlers, made with ``stub``. ``faults``: what goes wrong; a plan, or what went wrong
     in another simulation (``faults`` of it), whole or in part. ``settings``: as of a
     ``Runfold``. ``processes``: how many processes work side by side, 1 to 16.
@@ -73,6 +76,7 @@ class Simulation:
         *targets: Flow[Any, Any] | Queue,
         seed: int = 1,
         deps: Any = None,
+        tables: Callable[[Any], object] | None = None,
         stubs: Iterable[Stub] = (),
         faults: Faults | Sequence[Fault] | None = None,
         settings: Settings | None = None,
@@ -89,8 +93,10 @@ class Simulation:
         self._catalog.seal()
         self._catalog.require_steps()
         self._deps, self._count = deps, processes
+        self._create = None if tables is None else creator(tables)
         self._plan = Faults.none() if faults is None else faults
-        self._handlers = _simulated(replaced(self._catalog.handlers(), stubs))
+        self._given = replaced(self._catalog.handlers(), stubs)
+        self._handlers = _simulated(self._given)
         self._open: contextlib.ExitStack | None = None
 
     # Beginning and end.
@@ -99,7 +105,7 @@ class Simulation:
         if self._open is not None:
             raise RunfoldError("this simulation is entered already; make another one")
         with contextlib.ExitStack() as stack:
-            self._build()
+            self._build(stack)
             stack.enter_context(relaxed_collector(max(GC_THRESHOLD, self._settings.gc_threshold)))
             stack.enter_context(guarded())
             stack.callback(self._stage.close)
@@ -115,12 +121,19 @@ class Simulation:
         if stack is not None:
             stack.close()
 
-    def _build(self) -> None:
+    def _build(self, stack: contextlib.ExitStack) -> None:
         self._loop = loop = GuardedLoop(Host("outside", self.seed))
+        stack.callback(loop.close)
         self._clock = StoreClock(loop.time)
         self._database, self._bells = new_database(), Doorbells()
         self._view = LogView(self._database, self._clock)
         self._spy = Spy(self._clock.now)
+        self._tables = None
+        if self._create is not None:
+            apart = [key for key, handler in self._given.items() if handler.kind == "process"]
+            chance = stream(self.seed, "tables")
+            self._tables = Tables(self._create, now=self._clock.now, random=chance, apart=apart)
+            stack.callback(self._tables.close)
         epoch = round(EPOCH.timestamp() * 1000)
 
         def ids(whose: str) -> SeededIds:
@@ -134,7 +147,7 @@ class Simulation:
             database=self._database, bells=self._bells, spy=self._spy, catalog=self._catalog,
             handlers=self._handlers, deps=self._deps, is_alone=self._count == 1,
             on_commit=self._committed, view=self._view, attempts_max=self._attempts_max,
-            chaos=Chaos(self.seed, self._plan, now=loop.time),
+            tables=self._tables, chaos=Chaos(self.seed, self._plan, now=loop.time),
         )  # fmt: skip
         root = copy_context()
         self._processes = [
@@ -188,6 +201,17 @@ class Simulation:
         runs = at_once(self._desk.start_many(target, inputs, **options))
         return [SimulatedRun(self._desk, run, self._catalog.result_of(target)) for run in runs]
 
+    def connect(self) -> contextlib.AbstractContextManager[Any]:
+        """Return a block with SQLAlchemy's ``Connection`` to the tables: what is committed there.
+
+        What the test writes is committed when the block ends well. Nothing else happens inside
+        of it: a simulation cannot be driven there.
+        """
+        self._check_open()
+        if self._tables is None:
+            raise RunfoldError("this simulation has no tables; give it what creates them: tables=")
+        return self._tables.connect()
+
     @property
     def queues(self) -> SimulatedQueues:
         """The queues: ``pause``, ``resume``, ``limit`` and ``stats``, as of a ``Runfold``."""
@@ -232,7 +256,7 @@ class Simulation:
         if not 0 <= total < math.inf:
             raise ValueError(f"advance() was asked for {total!r} seconds, expected 0 or more")
         self._check_open()
-        self._drive(_Passed(self._loop.time() + total))
+        self._drive(Passed(self._loop.time() + total))
 
     def run_until_idle(self) -> None:
         """Return when nothing is ready, running, undecided or about to be tried again.
@@ -242,7 +266,7 @@ class Simulation:
         wait - a delayed start, a deadline, a paused queue - still waits: ``advance``. Raises
         ``Stuck`` when a handler waits for what cannot happen.
         """
-        self._drive(_Idle())
+        self._drive(Idle())
 
     def until(self, step: Any, what: What = "completed", *, times: int = 1) -> None:
         """Return when ``step`` has been ``what`` so often since the beginning, in any run.
@@ -250,7 +274,7 @@ class Simulation:
         ``what``: ``scheduled``, ``started``, ``completed``, ``errored``, ``retry`` or
         ``failed``. Time passes as needed. Raises ``Stuck`` when it cannot happen any more.
         """
-        self._drive(_Happened(self._view, self._name_of(step), f"step.{what}", times))
+        self._drive(Happened(self._view, self._name_of(step), f"step.{what}", times))
 
     def _name_of(self, step: Any) -> str:
         names = {one for flow, one in self._handlers}
@@ -318,6 +342,8 @@ class Simulation:
 
     def _drive(self, goal: Goal) -> None:
         self._check_open()
+        if self._tables is not None and self._tables.is_in_use:
+            raise RunfoldError("leave the block of sim.connect() before time passes")
         if self._stage.is_current:
             raise RunfoldError("a handler drives the simulation that it runs in; only a test can")
         self._pacer.goal = goal
@@ -348,47 +374,6 @@ class Simulation:
     def _check_open(self) -> None:
         if self._open is None:
             raise RunfoldError("this simulation is not entered: use `with Simulation(...) as sim:`")
-
-
-@dataclass
-class _Passed:
-    """Time has passed."""
-
-    until: float
-    is_patient: bool = True
-
-    def is_met(self, *, is_idle: bool) -> bool:
-        del is_idle
-        return False
-
-
-@dataclass
-class _Idle:
-    """Nothing is under way."""
-
-    until: float = math.inf
-    is_patient: bool = False
-
-    def is_met(self, *, is_idle: bool) -> bool:
-        return is_idle
-
-
-class _Happened:
-    """An event was recorded so many times."""
-
-    until, is_patient = math.inf, True
-
-    def __init__(self, view: LogView, step: str, topic: str, times: int) -> None:
-        self._view, self._step, self._topic, self._left = view, step, topic, times
-        self._seen = 0
-
-    def is_met(self, *, is_idle: bool) -> bool:
-        del is_idle
-        events = self._view.log.events
-        for event in events[self._seen :]:
-            self._left -= event.topic == self._topic and event.step == self._step
-        self._seen = len(events)
-        return self._left <= 0
 
 
 def _simulated(handlers: dict[tuple[str, str], Handler]) -> dict[tuple[str, str], Handler]:

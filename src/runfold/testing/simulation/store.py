@@ -16,14 +16,22 @@ from runfold.ports import (
     Member,
     Stalled,
     Stored,
+    Transaction,
 )
 from runfold.ports_jobs import Pending
 from runfold.settings import Settings
 from runfold.store.memory import MemoryStore
+from runfold.store.memory_commit import refusals
 from runfold.store.memory_lanes import Work
 from runfold.store.memory_log import Database, Log
 from runfold.testing.simulation.accidents import Accidents
+from runfold.testing.simulation.real_world import refuse
+from runfold.testing.simulation.tables import Tables
 
+_NO_TABLES = (
+    "this simulation has no tables: give it what creates them, tables=metadata.create_all, or "
+    "stub the step"
+)
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 """When every simulation begins."""
 
@@ -101,21 +109,37 @@ class HostStore(MemoryStore):
         *,
         is_alone: bool,
         on_commit: Callable[[Committed], None],
+        tables: Tables | None = None,
     ) -> None:
         super().__init__(settings, clock=clock, database=database)
         self.in_process = is_alone
         self.accidents = accidents
         self.rung = asyncio.Event()
         self._heard = 0
-        self._bells, self._on_commit = bells, on_commit
+        self._bells, self._on_commit, self._tables = bells, on_commit, tables
 
-    async def commit(self, batch: Batch) -> Committed:
-        """Record the batch."""
-        dies = await self.accidents.before_commit(batch)
+    async def commit(self, batch: Batch, *, also: Callable[[], None] | None = None) -> Committed:
+        """Record the batch; ``also``: called in the same instant, unless an item is refused."""
+        dies = await self.accidents.before_commit(batch, is_handlers=also is not None)
+        if also is not None and not any(self._refusals(batch)):
+            also()
         committed = await super().commit(batch)
         self._on_commit(committed)
         await self.accidents.after_commit(dies)
         return committed
+
+    def _refusals(self, batch: Batch) -> list[bool]:
+        found = refusals(self._log, batch, self._now(batch.now))
+        return [refusal is not None for refusal in found]
+
+    def handler_transaction(self, *, blocking: bool) -> Transaction:
+        """Return one over the tables of the simulation; raises ``RealWorld`` where it has none."""
+        if self._tables is not None:
+            return self._tables.transaction(self.commit, self.accidents, blocking=blocking)
+        touched = refuse("begins a transaction (ctx.transaction())", _NO_TABLES)
+        if touched is not None:
+            raise touched
+        return super().handler_transaction(blocking=blocking)
 
     async def read(self, *, after: int, limit: int, upto: int | None = None) -> list[Stored]:
         await self.accidents.before_call()
