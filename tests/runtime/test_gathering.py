@@ -64,34 +64,30 @@ def test_who_sets_a_gate_or_expects_a_version_has_its_stream_to_itself() -> None
         assert batches(LEASE, alone, LEASE | {"frees": True}) == [[0], [1], [2]]
 
 
-def future_of(submission: Submission) -> asyncio.Future[Outcome]:
-    assert isinstance(submission.done, asyncio.Future)
-    return submission.done
+def test_who_is_told_is_told_once_and_what_builds_upon_it_shares_its_fate() -> None:
+    seen: list[str] = []
 
+    def tell(submission: Submission) -> None:
+        answer = submission.answered
+        seen.append(str(answer if isinstance(answer, Exception) else answer and answer.refusal))
 
-def test_who_is_told_is_told_once_and_before_those_who_wait() -> None:
-    async def main() -> list[str]:
-        loop, seen = asyncio.get_running_loop(), list[str]()
+    def made(after: Submission | None = None) -> Submission:
+        return Submission(Item(EVENT), [], 1, None, tell, after)
 
-        def made(name: str) -> Submission:
-            done = loop.create_future()
-            tell = lambda: seen.append(f"{name} {done.exception() or done.result()[0]}")
-            return Submission(Item(EVENT), [], 1, done, told=tell)
-
-        good, bad, left = made("good"), made("bad"), made("left")
-        waits = asyncio.ensure_future(future_of(good))
-        waits.add_done_callback(lambda _: seen.append("who waits"))
-        good.answer(Outcome(None, 1, 1, 1))
-        bad.fail(ValueError("away"))
-        for again in (good, bad):
-            again.answer(Outcome(Refusal.VERSION))
-            again.fail(ValueError("late"))
-        after = Submission(left.item, [], 1, left.done, future_of(bad), left.told)
-        waiting = Waiting(Settings())
-        waiting.add([after])
-        assert waiting.gather().parcels == []
-        await asyncio.sleep(0)
-        return seen
-
-    refused = f"left {Refusal.VERSION}"
-    assert asyncio.run(main()) == ["good None", "bad away", refused, "who waits"]
+    good, bad, refused = made(), made(), made()
+    waiting = Waiting(Settings())
+    behind = [made(good), made(bad), made(refused)]
+    for one in behind:
+        waiting.add([one])
+    assert len(waiting.gather().parcels) == 3, "nobody knows yet what becomes of those before"
+    good.answer(Outcome(None, 1, 1, 1))
+    bad.fail(ValueError("away"))
+    refused.answer(Outcome(Refusal.LEADER))
+    for again in (good, bad, refused):
+        again.answer(Outcome(Refusal.GATE))
+        again.fail(ValueError("late"))
+    assert seen == ["None", "away", str(Refusal.LEADER)]
+    for one in behind:
+        waiting.add([one])
+    assert waiting.gather().parcels == [[behind[0]]]
+    assert seen[3:] == [str(Refusal.VERSION), str(Refusal.LEADER)]

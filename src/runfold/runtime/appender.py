@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Protocol
 
 from runfold.errors import PayloadTooLarge, StoreUnavailable
@@ -132,28 +131,33 @@ class Appender:
     def submit(
         self,
         drafts: Sequence[Draft],
-        *,
-        after: asyncio.Future[Outcome] | None = None,
-        told: Callable[[asyncio.Future[Outcome]], object] | None = None,
-        encoded: list[Encoded] | None = None,
         **item: Any,
     ) -> asyncio.Future[Outcome]:
         """Put an item into the next batch; return the future of its outcome.
 
-        ``item`` are the fields of ``ports.Item`` but ``events``. ``after``: an item of the same
-        stream that this one builds upon; it is refused when that is. ``told`` is called with the
-        future at once when it is done. ``encoded``: what ``encode`` has made of the drafts
-        already. Raises ``PayloadTooLarge``.
+        ``item`` are the fields of ``ports.Item`` but ``events``. Raises ``PayloadTooLarge``.
         """
-        if encoded is None:
-            encoded, size = self.encode(drafts)
-        else:
-            size = sum([len(event.state) for event in encoded])
+        encoded, size = self.encode(drafts)
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        tell = None if told is None else partial(told, done)
-        made = Item(events=encoded, **item)
-        self._send_off([Submission(made, drafts, size, done, after, tell)])
+        self._send_off([Submission(Item(encoded, **item), drafts, size, done)])
         return done
+
+    def hand_in(
+        self,
+        drafts: Sequence[Draft],
+        item: Item,
+        size: int,
+        told: Callable[[Submission], object],
+        after: Submission | None,
+    ) -> Submission:
+        """Put ``item``, made of ``drafts``, ``size`` bytes of events, into the next batch.
+
+        ``told`` is called at once when there is an answer. ``after``: an item of the same stream
+        that this one builds upon; it is refused when that is.
+        """
+        submission = Submission(item, drafts, size, None, told, after)
+        self._send_off([submission])
+        return submission
 
     def submit_together(
         self, items: Sequence[tuple[Sequence[Draft], dict[str, Any]]]

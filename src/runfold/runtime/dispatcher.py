@@ -32,11 +32,12 @@ from runfold.flow.events import (
 from runfold.flow.run import Run
 from runfold.flow.work import Decision
 from runfold.kernel.event import Draft, Recorded
-from runfold.ports import Clock, Cursors, EventLog, Members, Outcome, Refusal
+from runfold.ports import Clock, Cursors, EventLog, Item, Members, Outcome, Refusal
 from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
 from runfold.runtime.decisions import effects
 from runfold.runtime.fusing import DECISIONS_MAX, outcome_of, with_decisions
+from runfold.runtime.gathering import Submission
 from runfold.runtime.queues import TOPICS
 from runfold.runtime.runs import Runs
 from runfold.runtime.sweep import Sweep
@@ -66,7 +67,7 @@ _NEVER_DUE = ENDS | TOPICS | {FlowDefined.TOPIC}
 
 _log = logging.getLogger("runfold.dispatcher")
 
-Told = Callable[[asyncio.Future[Outcome]], object]
+Told = Callable[[Outcome | Exception], object]
 
 
 class Dispatcher:
@@ -92,7 +93,7 @@ class Dispatcher:
         self._tokens, self._token = tokens, 0
         self._in_flight: set[int] = set()
         """Runs with decisions on their way that are not folded yet."""
-        self._fusing: dict[int, list[asyncio.Future[Outcome]]] = {}
+        self._fusing: dict[int, list[Submission]] = {}
         """Runs folded ahead of their commits, and these."""
         self._facts: dict[int, int] = {}
         """How many ends of attempts are on their way to a run without decisions."""
@@ -164,14 +165,16 @@ class Dispatcher:
             await self._cursors.save_cursor(CURSOR, self.tail.position)
         await self._leases.resign(self._token)
 
-    def fuse(self, stream: int, drafts: Sequence[Draft], told: Told, **fact: Any) -> bool:
+    def fuse(
+        self, stream: int, drafts: Sequence[Draft], told: Told, fact: dict[str, Any]
+    ) -> bool:
         """Record the end of an attempt together with the decisions that it causes.
 
         ``fact``: fields of ``ports.Item`` that belong to the end itself. Only when this
         dispatcher leads and nothing else is known to move the run: the item expects the version
-        that was folded. False: record the facts alone. ``told`` is called with the future of the
-        outcome once that is done; when it is a refusal the facts are not recorded either, and
-        the run is read again.
+        that was folded. False: record the facts alone. ``told`` is called with the answer once
+        that is there; when it is a refusal the facts are not recorded either, and the run is read
+        again.
         """
         if not self.leading or stream in self._in_flight or stream in self._facts:
             return False
@@ -188,21 +191,20 @@ class Dispatcher:
             return False
         # Fused items of one run may follow each other before the first is answered: each
         # builds upon the one before it, and is refused with it.
-        chain = self._fusing.get(stream, [])
-        fields: dict[str, Any] = {"version": run.version, "leader": self._token, **fact}
+        chain = self._fusing.get(stream)
+        fields = {"stream": stream, "version": run.version, "leader": self._token, **fact}
         self._again.discard(stream)
         try:
-            together, encoded, is_all = with_decisions(
+            together, encoded, size, is_all = with_decisions(
                 run, stream, drafts, now, fields,
                 grace=self._grace, encode=self._appender.encode,
             )  # fmt: skip
-            future = self._appender.submit(
+            submission = self._appender.hand_in(
                 together,
-                encoded=encoded,
-                after=chain[-1] if chain else None,
-                told=partial(self._fused, stream, told),
-                stream=stream,
-                **fields,
+                Item(encoded, **fields),
+                size,
+                partial(self._fused, stream, told),
+                chain[-1] if chain else None,
             )
         except BaseException:
             self._refused(stream, None)
@@ -210,7 +212,7 @@ class Dispatcher:
         if not is_all:
             self._again.add(stream)  # The rest is for a turn, once this is recorded.
             self.bell.ring()
-        self._fusing[stream] = [*chain, future]
+        self._fusing[stream] = [*chain, submission] if chain else [submission]
         return True
 
     def expect(self, stream: int, future: asyncio.Future[Outcome]) -> None:
@@ -223,18 +225,21 @@ class Dispatcher:
         if left:
             self._facts[stream] = left
 
-    def _fused(self, stream: int, told: Told, future: asyncio.Future[Outcome]) -> None:
-        left = [one for one in self._fusing.pop(stream, ()) if one is not future]
+    def _fused(self, stream: int, told: Told, submission: Submission) -> None:
+        left = [one for one in self._fusing.pop(stream, ()) if one is not submission]
         if left:
             self._fusing[stream] = left
-        outcome = outcome_of(future)
-        if outcome is None or outcome.refusal is not None:
-            self._refused(stream, outcome)
-        elif stream not in self._fusing:
+        answer = submission.answered
+        assert answer is not None
+        if isinstance(answer, Exception):
+            self._refused(stream, None)
+        elif answer.refusal is not None:
+            self._refused(stream, answer)
+        elif not left:
             run = self._runs.get(stream)
             if run is not None and run.ended:
                 self._end(stream)
-        told(future)
+        told(answer)
 
     def _refused(self, stream: int, outcome: Outcome | None) -> None:
         """Forget a run of which something else is recorded than was thought; read it again."""

@@ -60,7 +60,7 @@ class Endings:
             return False
         told = partial(self._told, job, drafts, task)
         try:
-            return self._dispatcher.fuse(job.stream, drafts, told, **self._fact(job, drafts))
+            return self._dispatcher.fuse(job.stream, drafts, told, self._fact(job, drafts))
         except StoreUnavailable:
             self._over(job)
             _log_left(job)
@@ -69,23 +69,22 @@ class Endings:
         return True
 
     def _told(
-        self, job: Job, drafts: list[Draft], task: Task, answer: asyncio.Future[Outcome]
+        self, job: Job, drafts: list[Draft], task: Task, answer: Outcome | Exception
     ) -> None:
-        error = answer.exception()
-        if error is None:
-            refusal = answer.result().refusal
+        if not isinstance(answer, Exception):
+            refusal = answer.refusal
             if refusal is None or refusal == Refusal.LEASE:
                 self._over(job)
                 _log_refused(job, refusal)
                 return
             # Something else has moved the run: the facts alone are as true as before.
-        elif isinstance(error, StoreUnavailable):
+        elif isinstance(answer, StoreUnavailable):
             # The process ends in the middle of a commit: what became of it is in the log.
             self._over(job)
             _log_left(job, logging.INFO)
             return
-        elif isinstance(error, Exception):
-            drafts = [_unfit(job, error)]
+        else:
+            drafts = [_unfit(job, answer)]
         self._launch(self.record, job, drafts, task)
 
     async def record(self, job: Job, drafts: list[Draft], task: Task) -> None:

@@ -29,23 +29,24 @@ def with_decisions(
     *,
     grace: float,
     encode: Encode,
-) -> tuple[list[Draft], list[Encoded], bool]:
-    """Return ``drafts`` with what they lead to, encoded too, and whether that is all of it.
+) -> tuple[list[Draft], list[Encoded], int, bool]:
+    """Return ``drafts`` with what they lead to, encoded, its bytes, and whether that is all.
 
     ``run`` is folded to the end of them, ``fields`` (of ``ports.Item``) get their effects.
     """
     together = list(drafts)
-    encoded, _ = encode(drafts)
+    encoded, size = encode(drafts)
     _evolve_ahead(run, stream, drafts, encoded, now)
     while decision := decide(run, limit=DECISIONS_MAX, grace=grace):
         if len(together) >= FUSED_MAX:
-            return together, encoded, False
+            return together, encoded, size, False
         _merge(fields, effects(run.flow, decision, offset=len(together)))
         together.extend(decision.drafts)
-        more, _ = encode(decision.drafts)
+        more, size_of_more = encode(decision.drafts)
         encoded.extend(more)
+        size += size_of_more
         _evolve_ahead(run, stream, decision.drafts, more, now)
-    return together, encoded, True
+    return together, encoded, size, True
 
 
 def outcome_of(future: asyncio.Future[Outcome]) -> Outcome | None:

@@ -56,30 +56,35 @@ class Submission:
     item: Item
     drafts: Sequence[Draft]
     size: int
-    done: asyncio.Future[Outcome] | Together
-    after: asyncio.Future[Outcome] | None = None
+    done: asyncio.Future[Outcome] | Together | None
+    """Awaited by whoever submitted it; None: ``told`` is called instead, once."""
+    told: Callable[[Submission], object] | None = None
+    after: Submission | None = None
     """What must have been recorded first: refused with it, without asking the store."""
-    told: Callable[[], object] | None = None
-    """Called once when ``done`` is done, before those who await it go on."""
+    answered: Outcome | Exception | None = None
+    """What became of it; an exception: nobody knows."""
 
     def answer(self, outcome: Outcome) -> None:
-        """Tell everybody the outcome."""
-        if not self.done.done():
+        """Tell the outcome."""
+        if self.done is None:
+            self._tell(outcome)
+        elif not self.done.done():
             self.done.set_result(outcome)
-        self._tell()
 
     def fail(self, error: Exception) -> None:
-        """Tell everybody who was not answered that nobody knows the outcome."""
-        if not self.done.done():
+        """Tell whoever was not answered that nobody knows the outcome."""
+        if self.done is None:
+            self._tell(error)
+        elif not self.done.done():
             self.done.set_exception(error)
             # Whoever gave up waiting does not read it: that is no error of its own.
             self.done.exception()
-        self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, answer: Outcome | Exception) -> None:
         told, self.told = self.told, None
         if told is not None:
-            told()
+            self.answered = answer
+            told(self)
 
 
 @dataclass(slots=True)
@@ -183,11 +188,10 @@ def _fits(item: Item, gathered: Gathered) -> bool:
 
 def _is_void(parcel: Sequence[Submission]) -> bool:
     """Refuse a parcel that builds upon something that was refused or failed."""
-    after = parcel[0].after
-    if after is None or not after.done():
+    before = None if parcel[0].after is None else parcel[0].after.answered
+    if before is None:
         return False
-    lost = after.cancelled() or after.exception() is not None
-    refusal = Refusal.VERSION if lost else after.result().refusal
+    refusal = Refusal.VERSION if isinstance(before, Exception) else before.refusal
     if refusal is None:
         return False
     for submission in parcel:
