@@ -82,53 +82,36 @@ class Executor:
         if task.aborted:
             return []
         attempt = Attempt(task, self._spawn, asyncio.get_running_loop())
+        transaction, started = attempt.transaction, self._monotonic()
         try:
-            return await self._ended(attempt)
-        finally:
-            if attempt.transaction.state != "none":
-                await attempt.transaction.undo()  # Unless it was handed over.
-
-    async def _ended(self, attempt: Attempt) -> list[Draft]:
-        task, started = attempt.task, self._monotonic()
-        if task.timeout is None and task.handler.kind == "async":
-            is_done, value = await self._inline(attempt)
-        else:
-            is_done, value = await self._beside(attempt)
-        duration = (self._monotonic() - started) * 1000
-        attempt.ended = attempt.ended or "it has returned"
-        if task.grip.aborted is not None:
-            await attempt.transaction.undo()
-            await attempt.flush()
-            return []
-        if attempt.fault is not None:
-            is_done, value = False, raised(attempt.fault, refused=True)
-        if is_done and attempt.transaction.state in ("open", "ready"):
-            try:
-                task.grip.transaction = attempt.transaction.hand_over()
-            except TransactionMisused as error:
-                is_done, value = False, raised(error)
+            if task.timeout is None and task.handler.kind == "async":
+                is_done, value = await _awaited(attempt, is_inline=True)
             else:
-                return [*attempt.held(), *completed(attempt, value, duration)]
-        if attempt.transaction.state != "none":
-            await attempt.transaction.undo()
-        await attempt.flush()
-        if is_done:
-            return completed(attempt, value, duration)
-        return errored(attempt, _with_pause(task, value), duration)
-
-    # An async handler without a timeout: no task of its own.
-
-    async def _inline(self, attempt: Attempt) -> Outcome:
-        runner = asyncio.current_task()
-        assert runner is not None
-        grip = attempt.task.grip
-        grip.abort = runner.cancel
-        try:
-            return await _awaited(attempt, runner)
+                is_done, value = await self._beside(attempt)
+            duration = (self._monotonic() - started) * 1000
+            attempt.ended = attempt.ended or "it has returned"
+            is_fenced = task.grip.aborted is not None
+            if attempt.fault is not None:
+                is_done, value = False, raised(attempt.fault, refused=True)
+            if is_done and not is_fenced and transaction.state in ("open", "ready"):
+                try:
+                    task.grip.transaction = transaction.hand_over()
+                except TransactionMisused as error:
+                    is_done, value = False, raised(error)
+                else:
+                    return [*attempt.held(), *completed(attempt, value, duration)]
+            if transaction.state != "none":
+                await transaction.undo()
+            if attempt.has_facts:
+                await attempt.flush()
+            if is_fenced:
+                return []
+            if is_done:
+                return completed(attempt, value, duration)
+            return errored(attempt, _with_pause(task, value), duration)
         finally:
-            grip.abort = None
-            if grip.aborted is not None:  # The cancel was ours, whatever the handler made of it.
-                runner.uncancel()
+            if transaction.state != "none":
+                await transaction.undo()  # Unless it was handed over.
 
     # Everything else runs beside, so that its end can be told before it has left.
 
@@ -176,7 +159,7 @@ class Executor:
         gone: asyncio.Future[None] = attempt.loop.create_future()
         if attempt.task.handler.kind == "async":
             begin()
-            inner = self._spawn(_awaited(attempt))
+            inner = self._spawn(_awaited(attempt, is_inline=False))
             inner.add_done_callback(lambda _: _resolve(gone))
             return _Run(gone, inner.result, inner.cancel)
         attempt.thread = True
@@ -206,9 +189,16 @@ class Executor:
         return self._processes
 
 
-async def _awaited(attempt: Attempt, task: asyncio.Task[Any] | None = None) -> Outcome:
-    """Await the handler; whatever it raises is an outcome, but for what is meant for us."""
-    handler, task = attempt.task.handler, task or asyncio.current_task()
+async def _awaited(attempt: Attempt, *, is_inline: bool) -> Outcome:
+    """Await the handler; whatever it raises is an outcome, but for what is meant for us.
+
+    ``is_inline``: in the task that executes the attempt, which an abort cancels then.
+    """
+    handler, grip = attempt.task.handler, attempt.task.grip
+    runner = asyncio.current_task()
+    assert runner is not None
+    if is_inline:
+        grip.abort = runner.cancel
     token = CURRENT.set(attempt)
     try:
         if handler.takes == 0:
@@ -221,11 +211,15 @@ async def _awaited(attempt: Attempt, task: asyncio.Task[Any] | None = None) -> O
                 result = await handler.fn(given, AttemptContext(attempt))
         return True, _result(attempt, result)
     except BaseException as error:  # A handler may raise anything at all.
-        if _is_for_us(error, attempt, task):
+        if _is_for_us(error, attempt, runner):
             raise
         return False, caught(attempt, error)
     finally:
         CURRENT.reset(token)
+        if is_inline:
+            grip.abort = None
+            if grip.aborted is not None:  # The cancel was ours, whatever the handler made of it.
+                runner.uncancel()
 
 
 def _called(attempt: Attempt, begin: Callable[[], object]) -> Outcome:
@@ -278,7 +272,7 @@ def _result(attempt: Attempt, result: Any) -> Any:
     return attempt.dump(handler.result, result, f"the result of step {handler.step!r}")
 
 
-def _is_for_us(error: BaseException, attempt: Attempt, runner: asyncio.Task[Any] | None) -> bool:
+def _is_for_us(error: BaseException, attempt: Attempt, runner: asyncio.Task[Any]) -> bool:
     """Return whether ``error`` came to the handler from outside and must go on.
 
     A cancel of the task itself, unless the worker aborted or the time was over; Ctrl-C on the
@@ -286,7 +280,7 @@ def _is_for_us(error: BaseException, attempt: Attempt, runner: asyncio.Task[Any]
     """
     if isinstance(error, asyncio.CancelledError):
         is_left = attempt.task.aborted or attempt.ended is not None
-        return not is_left and runner is not None and runner.cancelling() > 0
+        return not is_left and runner.cancelling() > 0
     if isinstance(error, GeneratorExit):
         try:
             return asyncio.current_task() is not runner
