@@ -13,6 +13,7 @@ from runfold.errors import InvalidDefinition, InvalidInput
 from runfold.settings import SPAN_MAX, Span, seconds
 
 OnConflict = Literal["return", "refuse", "replace", "debounce"]
+_CONFLICTS = get_args(OnConflict)
 """What becomes of a start whose key is taken."""
 TAGS_MAX = 50
 TEXT_MAX = 500
@@ -74,10 +75,8 @@ def take_conflict(options: dict[str, Any], *, later: bool = False) -> Conflict:
     ``later``: the start is recorded after the caller's commit.
     """
     how, max_delay = options.pop("on_conflict", "return"), options.pop("max_delay", None)
-    if how not in get_args(OnConflict):
-        raise _refused(
-            "on_conflict", f"on_conflict is {how!r}, expected one of {get_args(OnConflict)!r}"
-        )
+    if how not in _CONFLICTS:
+        raise _refused("on_conflict", f"on_conflict is {how!r}, expected one of {_CONFLICTS!r}")
     if how != "return" and (options.get("key") is None or later):
         raise _refused(
             "on_conflict",

@@ -23,6 +23,9 @@ from runfold.kernel.event import Draft
 REFS_MAX = 10_000
 """How many causes a ``step.scheduled`` names; a collect of more is known by its name alone."""
 
+_NOTHING = Decision()
+"""Said more often than anything else; nobody changes a decision of somebody else's."""
+
 
 def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
     """Return at most ``limit`` of what is due and undecided; nothing over its own result.
@@ -30,13 +33,13 @@ def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
     ``grace``: seconds that a draining run leaves to attempts that are still leased.
     """
     if run.outcome is not None or not run.version:
-        return Decision()
+        return _NOTHING
     if run.gate >= Gate.CLOSED:
         return drain(run, limit, grace)
     if run.fault is not None:
         return draining(run, run.fault, grace)
     if not (run.answered or run.due):
-        return Decision(gates=ACCEPTING) if run.open else _quiet(run)
+        return _NOTHING if run.open else _quiet(run)
     decision = Decision(gates=ACCEPTING)
     for act in islice(run.answered.values(), limit):
         if not answer(run, act, decision):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 
 def keyed_id(*parts: str) -> bytes:
@@ -23,8 +24,10 @@ def uuid7(millis: int, random_bytes: bytes) -> bytes:
     return _stamped(millis.to_bytes(6, "big") + random_bytes[:10], version=7)
 
 
+@lru_cache(maxsize=4096)
 def text(id: bytes) -> str:
     """Return 16 bytes as a UUID is written: four times faster than by way of ``uuid.UUID``."""
+    # What is asked for once is asked for again: with every attempt of a run.
     digits = id.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

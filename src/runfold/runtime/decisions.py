@@ -14,24 +14,16 @@ from runfold.ports import Change, Row
 
 def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
     """Return the rows for ``ready``, whose drafts stand ``offset`` further back in the item."""
-    return [
-        Row(
-            event=offset + one.draft,
-            kind=one.kind,
-            due_at=one.due_at,
-            delay=one.delay,
-            flow=flow,
-            step=one.step,
-            activation=one.activation,
-            attempt=one.attempt,
-            queue=one.queue,
-            priority=one.priority,
-            key=one.key,
-            inputs=None if one.inputs is None else _dumps(one.inputs),
-            limits=one.limits,
-        )
-        for one in ready
-    ]
+    made = []
+    for one in ready:
+        row = Row(
+            offset + one.draft, one.kind, one.due_at, one.delay,
+            flow, one.step, one.activation, one.attempt,
+            one.queue, one.priority, one.key,
+            None if one.inputs is None else _dumps(one.inputs), one.limits,
+        )  # fmt: skip
+        made.append(row)
+    return made
 
 
 def replaced(flow: str, replacement: Replacement) -> dict[str, Any]:

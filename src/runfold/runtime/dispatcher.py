@@ -289,8 +289,12 @@ class Dispatcher:
     def _catch_up(self) -> None:
         """Fold what is in memory, without waiting; what needs a read is left for the turn."""
         self._unfolded.extend(self.tail.pushed())
-        while self._unfolded:
-            self._fold_one(self._unfolded.popleft())
+        unfolded, run_of = self._unfolded, self._runs.get
+        while unfolded:
+            recorded = unfolded.popleft()
+            run = run_of(recorded.stream)
+            if run is None or recorded.version > run.version:  # Else it was folded ahead.
+                self._fold_one(recorded)
 
     async def _fold(self) -> None:
         """Fold what was read, in slices: others keep their turn, and may catch up meanwhile."""

@@ -42,7 +42,7 @@ class SimulatedMachine(Machine):
 
     def service(self) -> Service:
         """Return what starts tasks, each as a strand."""
-        return _Service(self._host, self)
+        return _Service(self._loop, self._host, self)
 
     def executor(self, *, spawn: Spawn, clock: Clock, threads: int) -> Executor:
         """Return what runs handlers, sync ones in turn with the loop."""
@@ -72,9 +72,9 @@ class SimulatedMachine(Machine):
 
 
 class _Service(Service):
-    def __init__(self, host: Host, machine: SimulatedMachine) -> None:
+    def __init__(self, loop: VirtualLoop, host: Host, machine: SimulatedMachine) -> None:
         super().__init__()
-        self._host, self._machine = host, machine
+        self._virtual, self._host, self._machine = loop, host, machine
 
     def _begun(
         self, coroutine: Coroutine[Any, Any, Any], context: Context | None, main: Any = None
@@ -82,7 +82,7 @@ class _Service(Service):
         if context is None:
             name = getattr(main or coroutine, "__qualname__", "")
             context = Strand(self._host, name).context()
-        return super()._begun(coroutine, context)
+        return self._virtual.begun(coroutine, None, context)
 
     def loop(self, name: str, turn: Turn, bell: Bell, pause: Pause) -> asyncio.Task[Any]:
         async def met() -> bool:
