@@ -81,11 +81,11 @@ def test_who_is_told_is_told_once_and_what_builds_upon_it_shares_its_fate() -> N
         waiting.add([one])
     assert len(waiting.gather().parcels) == 3, "nobody knows yet what becomes of those before"
     good.answer(Outcome(None, 1, 1, 1))
-    bad.fail(ValueError("away"))
+    bad.answer(ValueError("away"))
     refused.answer(Outcome(Refusal.LEADER))
     for again in (good, bad, refused):
         again.answer(Outcome(Refusal.GATE))
-        again.fail(ValueError("late"))
+        again.answer(ValueError("late"))
     assert seen == ["None", "away", str(Refusal.LEADER)]
     for one in behind:
         waiting.add([one])

@@ -27,7 +27,11 @@ def recorded_by(
         if outcome.refusal is None:
             _, stream, position, version = outcome
             for draft, kept in zip(submission.drafts, submission.item.events, strict=True):
-                place = (position, stream, version, ts, *draft, kept.state)
+                event, step, activation, attempt, key, cause = draft
+                place = (
+                    position, stream, version, ts,
+                    event, step, activation, attempt, key, cause, kept.state,
+                )  # fmt: skip
                 recorded.append(new(Recorded, place))
                 position, version = position + 1, version + 1
     started = {
@@ -36,7 +40,9 @@ def recorded_by(
     }
     for job in committed.jobs:
         event, state = started[job.queue]
-        where = (job.position, job.stream, job.version, job.ts, event)
-        attempt = (job.step, job.activation, job.attempt, job.key, None, state)
-        recorded.append(new(Recorded, (*where, *attempt)))
+        place = (
+            job.position, job.stream, job.version, job.ts,
+            event, job.step, job.activation, job.attempt, job.key, None, state,
+        )  # fmt: skip
+        recorded.append(new(Recorded, place))
     return recorded

@@ -367,7 +367,7 @@ class Appender:
             )
         )
         for submission in submissions:
-            submission.fail(told)
+            submission.answer(told)
 
     def _fail_pending(self) -> None:
         self._fail(

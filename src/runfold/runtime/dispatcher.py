@@ -165,9 +165,7 @@ class Dispatcher:
             await self._cursors.save_cursor(CURSOR, self.tail.position)
         await self._leases.resign(self._token)
 
-    def fuse(
-        self, stream: int, drafts: Sequence[Draft], told: Told, fact: dict[str, Any]
-    ) -> bool:
+    def fuse(self, stream: int, drafts: Sequence[Draft], told: Told, fact: dict[str, Any]) -> bool:
         """Record the end of an attempt together with the decisions that it causes.
 
         ``fact``: fields of ``ports.Item`` that belong to the end itself. Only when this

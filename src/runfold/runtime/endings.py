@@ -68,9 +68,7 @@ class Endings:
             self._launch(self.record, job, [_unfit(job, error)], task)
         return True
 
-    def _told(
-        self, job: Job, drafts: list[Draft], task: Task, answer: Outcome | Exception
-    ) -> None:
+    def _told(self, job: Job, drafts: list[Draft], task: Task, answer: Outcome | Exception) -> None:
         if not isinstance(answer, Exception):
             refusal = answer.refusal
             if refusal is None or refusal == Refusal.LEASE:

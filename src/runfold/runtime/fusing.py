@@ -60,8 +60,14 @@ def _evolve_ahead(
     run: Run, stream: int, drafts: Sequence[Draft], encoded: Sequence[Encoded], ts: datetime
 ) -> None:
     new = tuple.__new__  # As ``Recorded`` does, with every event that is recorded.
-    for draft, bytes_of in zip(drafts, encoded, strict=True):
-        place = (0, stream, run.version + 1, ts, *draft, bytes_of.state)
+    version = run.version
+    for draft, kept in zip(drafts, encoded, strict=True):
+        event, step, activation, attempt, key, cause = draft
+        version += 1
+        place = (
+            0, stream, version, ts,
+            event, step, activation, attempt, key, cause, kept.state,
+        )  # fmt: skip
         evolve(run, new(Recorded, place))
 
 

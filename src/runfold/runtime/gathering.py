@@ -64,27 +64,20 @@ class Submission:
     answered: Outcome | Exception | None = None
     """What became of it; an exception: nobody knows."""
 
-    def answer(self, outcome: Outcome) -> None:
-        """Tell the outcome."""
-        if self.done is None:
-            self._tell(outcome)
-        elif not self.done.done():
-            self.done.set_result(outcome)
-
-    def fail(self, error: Exception) -> None:
-        """Tell whoever was not answered that nobody knows the outcome."""
-        if self.done is None:
-            self._tell(error)
-        elif not self.done.done():
-            self.done.set_exception(error)
-            # Whoever gave up waiting does not read it: that is no error of its own.
-            self.done.exception()
-
-    def _tell(self, answer: Outcome | Exception) -> None:
-        told, self.told = self.told, None
+    def answer(self, answer: Outcome | Exception) -> None:
+        """Tell it; whoever was told something else already, or waits no more, is left alone."""
+        done, told = self.done, self.told
         if told is not None:
-            self.answered = answer
+            self.told, self.answered = None, answer
             told(self)
+        elif done is None or done.done():
+            return
+        elif isinstance(answer, Exception):
+            done.set_exception(answer)
+            # Whoever gave up waiting does not read it: that is no error of its own.
+            done.exception()
+        else:
+            done.set_result(answer)
 
 
 @dataclass(slots=True)
@@ -127,18 +120,19 @@ class Waiting:
         gathered, later = Gathered(), deque[list[Submission]]()
         while self._pending:
             parcel = self._pending.popleft()
-            if _is_void(parcel):
+            first = parcel[0]
+            if first.after is not None and _is_void(parcel, first.after):
                 continue
-            events = size = 0
-            for one in parcel:
+            events, size = len(first.drafts), first.size
+            for one in parcel[1:]:
                 events += len(one.drafts)
                 size += one.size
             if gathered.parcels and self._is_full(gathered, len(parcel), events, size):
                 later.append(parcel)
                 break
             # Every item is looked at, also behind one that does not fit: see ``_fits``.
-            fits = [_fits(one.item, gathered) for one in parcel]
-            if all(fits):
+            misfits = [one for one in parcel if not _fits(one.item, gathered)]
+            if not misfits:
                 gathered.parcels.append(parcel)
                 gathered.items += len(parcel)
                 gathered.events += events
@@ -186,9 +180,9 @@ def _fits(item: Item, gathered: Gathered) -> bool:
     return True
 
 
-def _is_void(parcel: Sequence[Submission]) -> bool:
+def _is_void(parcel: Sequence[Submission], after: Submission) -> bool:
     """Refuse a parcel that builds upon something that was refused or failed."""
-    before = None if parcel[0].after is None else parcel[0].after.answered
+    before = after.answered
     if before is None:
         return False
     refusal = Refusal.VERSION if isinstance(before, Exception) else before.refusal

@@ -52,6 +52,8 @@ class _Type(NamedTuple):
     topic: str
     to_json: Callable[..., bytes]
     from_json: Callable[[bytes], Any]
+    is_marked: bool
+    """It has had other shapes: what is stored says which one it has."""
 
 
 class JsonCodec(Mapper[UUID]):
@@ -88,7 +90,15 @@ class JsonCodec(Mapper[UUID]):
         """
         event, step, activation, attempt, key, cause = draft
         known = self._types.get(type(event)) or self._learn(type(event))
-        made = (known.topic, self._state(event, known), step, activation, attempt, key, cause)
+        try:
+            state = known.to_json(event, by_alias=True, exclude_defaults=True)
+        except PydanticSerializationError as error:
+            raise InvalidInput(f"{known.topic} holds a value without JSON: {error}") from error
+        if known.is_marked:
+            state = _mark(state, known.cls.class_version)
+        if not self._plain:
+            state = self._pack(state)
+        made = (known.topic, state, step, activation, attempt, key, cause)
         return tuple.__new__(Encoded, made)  # As ``Encoded`` does, with every event.
 
     def decode(self, topic: str, state: bytes) -> Event:
@@ -100,7 +110,7 @@ class JsonCodec(Mapper[UUID]):
         known = self._topics.get(topic) or self._learn(self._registry[topic])
         try:
             state = state if self._plain else self._unpack(state)
-            if _VERSION_MARK in state or known.cls.class_version > 1:
+            if known.is_marked or _VERSION_MARK in state:
                 state = to_json(upcast(known.cls, from_json(state)))
             event: Event = known.from_json(state)
         except UnknownEvent:
@@ -156,18 +166,10 @@ class JsonCodec(Mapper[UUID]):
             cls.TOPIC,
             cls.__pydantic_serializer__.to_json,
             cls.__pydantic_validator__.validate_json,
+            cls.class_version > 1,
         )
         self._types[cls] = self._topics[cls.TOPIC] = known
         return known
-
-    def _state(self, event: Event, known: _Type) -> bytes:
-        try:
-            state = known.to_json(event, by_alias=True, exclude_defaults=True)
-        except PydanticSerializationError as error:
-            raise InvalidInput(f"{known.topic} holds a value without JSON: {error}") from error
-        if known.cls.class_version > 1:
-            state = _mark(state, known.cls.class_version)
-        return state if self._plain else self._pack(state)
 
     def _pack(self, state: bytes) -> bytes:
         if self.compressor:

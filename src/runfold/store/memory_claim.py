@@ -80,7 +80,8 @@ class _Claiming:
         row = job.row
         attempt = (row.step, row.activation, row.attempt, row.key, None)
         event = tuple.__new__(Encoded, (StepStarted.TOPIC, self._asked.state, *attempt))
-        started = self._log.append(job.stream, event, self._ts)
+        self._log.append(job.stream, (event,), self._ts)
+        started = self._log.events[-1]
         self._log.lease(job, self._asked.token, started)
         if row.limits:
             self._pass_on(job.asked)

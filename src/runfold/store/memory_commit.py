@@ -117,8 +117,7 @@ def _write(log: Log, item: Item, ts: datetime, place: int) -> Outcome:
         number = log.ids[item.id] = first
         log.streams[number] = Stream(item.id, item.flow)
     version = len(log.streams[number].positions) + 1
-    for event in item.events:
-        log.append(number, event, ts)
+    log.append(number, item.events, ts)
     if item.limits or item.closures or item.holds is not None:
         _limit(log, item, ts, place)
     if item.gate is not None:

@@ -84,15 +84,20 @@ class Log:
     bell: Bell = field(default_factory=Bell)
     views: ViewTables = field(default_factory=ViewTables)
 
-    def append(self, number: int, event: Encoded, ts: datetime) -> Stored:
-        """Record ``event`` as the next of the log and of stream ``number``."""
-        stream, position = self.streams[number], len(self.events) + 1
-        stream.positions.append(position)
-        stream.ended = event.topic in ENDS
-        place = (position, number, len(stream.positions), ts, *event)
-        stored = tuple.__new__(Stored, place)  # As ``Stored`` does, with every event.
-        self.events.append(stored)
-        return stored
+    def append(self, number: int, events: Sequence[Encoded], ts: datetime) -> None:
+        """Record ``events`` as the next of the log and of stream ``number``."""
+        log, stream = self.events, self.streams[number]
+        positions, new = stream.positions, tuple.__new__  # As ``Stored`` does, with every event.
+        position, version = len(log), len(positions)
+        for topic, state, step, activation, attempt, key, cause in events:
+            position, version = position + 1, version + 1
+            positions.append(position)
+            stream.ended = topic in ENDS
+            place = (
+                position, number, version, ts,
+                topic, state, step, activation, attempt, key, cause,
+            )  # fmt: skip
+            log.append(new(Stored, place))
 
     def of_stream(self, number: int, after: int, upto: int) -> list[Stored]:
         """Return the events of a stream with versions in ``(after, upto]``, in order."""
