@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from runfold.flow.events import (
     ENDS,
+    REGISTRY,
     Emit,
     FlowInputReplaced,
     FlowStart,
@@ -32,7 +33,11 @@ SHORT = 200
 LEARNED_MAX = 20_000
 """Up to so many, those that the dispatcher has read are remembered as well."""
 
-_KEPT = frozenset((Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed))
+_KEPT: dict[type[Event], bool] = {
+    **dict.fromkeys((Emit, FlowInputReplaced, FlowStart, StepCompleted, StepFailed), True),
+    **dict.fromkeys((REGISTRY[topic] for topic in ENDS), False),
+}
+"""False: with it all that is kept of its stream goes. Of other classes nothing is of interest."""
 
 
 class Brief(NamedTuple):
@@ -60,14 +65,14 @@ class Facts:
         """Remember what this process has just committed, or read; nothing of runs that end."""
         streams = self._streams
         for one in recorded:
-            kind = type(one.event)
-            if kind in _KEPT:
+            is_kept = _KEPT.get(type(one.event))
+            if is_kept:
                 events = streams.get(one.stream)
                 if events is None:
                     events = streams[one.stream] = {}
                 self._count += one.version not in events
                 events[one.version] = one
-            elif one.event.TOPIC in ENDS:
+            elif is_kept is False:
                 self._count -= len(streams.pop(one.stream, ()))
         while self._count > FACTS_MAX:
             _, events = streams.popitem(last=False)

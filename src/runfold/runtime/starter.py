@@ -75,7 +75,8 @@ class Starter:
         self, start: FlowStart, definition: FlowDefinition
     ) -> tuple[list[Draft], list[Row]]:
         """Return what ``flow.creation`` does, from memory where only the start differs."""
-        admission = graph_of(definition).nodes[definition.entry.name].admission
+        entry = graph_of(definition).entry
+        admission = None if entry is None else entry.admission
         varies = admission is not None and admission.varies
         given = (start.due_at, start.delay, start.deadline, definition.deadline)
         if varies or given != (None,) * 4:

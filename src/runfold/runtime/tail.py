@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
 from runfold.flow.seal import rest_of
-from runfold.kernel.event import Recorded
+from runfold.kernel.event import Event, Recorded
 from runfold.ports import Codec, EventLog, Stored
 
 BUFFER_MAX = 50_000
@@ -52,6 +52,8 @@ class Tail:
         """Told what was read from the store: nobody else in this process has it yet."""
         self._buffer: deque[Sequence[Recorded]] = deque()
         self._buffered = 0
+        self._wants: dict[type[Event], bool] = {}
+        """Whether events of a class are delivered: asked of every one that is pushed."""
 
     def push(self, recorded: Sequence[Recorded]) -> None:
         """Take what this process has just committed: contiguous, in order."""
@@ -119,6 +121,9 @@ class Tail:
         return page
 
     def _wanted(self, page: list[Recorded]) -> list[Recorded]:
-        if self.topics is None:
+        topics, wanted = self.topics, self._wants
+        if topics is None:
             return page
-        return [recorded for recorded in page if recorded.event.TOPIC in self.topics]
+        for kind in {type(recorded.event) for recorded in page} - wanted.keys():
+            wanted[kind] = kind.TOPIC in topics
+        return [recorded for recorded in page if wanted[type(recorded.event)]]

@@ -92,7 +92,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._idling: list[Timer] = []
         self._cancelled = 0
         self._is_earnest = False
-        self._numbers = count(1)
+        self.number: Callable[[], int] = count(1).__next__
+        """Returns 1, 2, 3 ..."""
 
     # Time.
 
@@ -191,10 +192,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     get_debug = staticmethod(bool)
     """False, whatever the environment says: asked with every future and every callback."""
 
-    def number(self) -> int:
-        """Return 1, 2, 3 ..."""
-        return next(self._numbers)
-
     def call_soon(
         self,
         callback: Callable[[Unpack[Ts]], object],
@@ -241,10 +238,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if when <= self._time:
             self._add(strand, handle)
         elif strand.is_idling and not self._is_earnest:
-            entry = (when - self._skipped, next(self._numbers), handle, strand)
+            entry = (when - self._skipped, self.number(), handle, strand)
             heapq.heappush(self._idling, entry)
         else:
-            heapq.heappush(self._timers, (when, next(self._numbers), handle, strand))
+            heapq.heappush(self._timers, (when, self.number(), handle, strand))
         return handle
 
     async def delay(self, span: float) -> None:
@@ -274,7 +271,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, coro: Any, name: object = None, context: contextvars.Context | None = None
     ) -> VirtualTask:
         """Return what ``create_task`` does, for those who stand for a function of asyncio."""
-        name = str(name) if name is not None else f"Task-{next(self._numbers)}"
+        name = str(name) if name is not None else f"Task-{self.number()}"
         given = contextvars.copy_context() if context is None else context
         task = VirtualTask(coro, loop=self, name=name, context=given)
         task.strand, task.context = given.get(STRAND) or self._outside, given
