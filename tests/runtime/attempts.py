@@ -34,12 +34,12 @@ class Bench:
         self.batches: list[list[Event]] = []
         self.state: dict[str, Any] = {}
 
-    async def record(self, drafts: Sequence[Draft]) -> None:
+    async def record(self, _: Job, drafts: Sequence[Draft]) -> None:
         await asyncio.sleep(0)
         self.batches.append([draft.event for draft in drafts])
         self.facts += self.batches[-1]
 
-    async def read_state(self, key: str) -> tuple[bool, Any]:
+    async def read_state(self, _: int, key: str) -> tuple[bool, Any]:
         await asyncio.sleep(0)
         return key in self.state, self.state.get(key)
 

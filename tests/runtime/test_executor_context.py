@@ -16,6 +16,7 @@ from runfold.define import AttemptEnded, Context, SyncContext
 from runfold.errors import PayloadTooLarge
 from runfold.flow.events import Log, Output, Record, State, StepProgress
 from runfold.kernel.event import Draft
+from runfold.ports import Job
 from runtime.attempts import Bench, on_bench, until
 
 
@@ -82,10 +83,10 @@ def test_what_comes_while_a_batch_is_written_is_one_batch() -> None:
 
 def test_a_fact_that_is_refused_takes_no_other_with_it() -> None:
     async def given(bench: Bench) -> None:
-        async def record(drafts: list[Draft]) -> None:
+        async def record(job: Job, drafts: list[Draft]) -> None:
             if any(draft.event.message == "large" for draft in drafts):
                 raise PayloadTooLarge("too large")
-            await bench.record(drafts)
+            await bench.record(job, drafts)
 
         async def handle(data: Any, ctx: Context) -> int:
             for message in ("small", "large", "other"):

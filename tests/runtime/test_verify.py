@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runfold import Context, Flow, Runfold, Settings
-from runfold.flow.seal import BLOCK, Chain, digest, entry
+from runfold.flow.seal import BLOCK, SHORT, Chain, digest
 from runfold.runtime.verify import FINDINGS_MAX, Finding, Verified, verify
 from runfold.store import open_store
 from runfold.store.codec import JsonCodec
@@ -250,16 +250,18 @@ def test_an_empty_log_is_whole() -> None:
 
 
 def test_the_chain_is_what_the_documentation_says() -> None:
-    about = ("step", 1, 2, 3)
-    entries = [entry("log", digest(b"%d" % n, None), *about) for n in range(BLOCK + 1)]
-    assert entries[0] == b"1,2,3,3,4:logstep" + sha256(b"0").digest()
-    assert digest(b"0", "ann") == sha256(sha256(b"0").digest() + b":ann").digest()
-    chain = Chain()
+    hashes = [sha256(b"%d" % n).digest() for n in range(BLOCK + 2)]
+    assert digest(b"0", "ann") == sha256(hashes[0] + b":ann").digest()
+    chain, head = Chain(), b"1,2,3,3,4:logstep"
     assert chain.root() == ""
-    for one in entries[:BLOCK]:
-        chain.add(one)
-    link = sha256(b"".join(entries[:BLOCK]))
+    for n in range(BLOCK):
+        chain.add("log", b"%d" % n, None, "step", 1, 2, 3)
+    link = sha256(b"".join([head + one for one in hashes[:BLOCK]]))
     assert chain.root() == link.hexdigest()
-    chain.add(entries[BLOCK])
-    assert chain.root() == sha256(link.digest() + entries[BLOCK]).hexdigest()
+    chain.add("log", b"%d" % BLOCK, None, "step", 1, 2, 3)
+    assert chain.root() == sha256(link.digest() + head + hashes[BLOCK]).hexdigest()
+    long = b"x" * (SHORT + 1)
+    chain.add("log", long, "ann", None, None, None, None)
+    last = b"None,None,None,3,0:log" + sha256(sha256(long).digest() + b":ann").digest()
+    assert chain.root() == sha256(link.digest() + head + hashes[BLOCK] + last).hexdigest()
     assert dataclasses.asdict(Verified())["faults"] == 0

@@ -84,8 +84,9 @@ def _copy(value: Any, depth: int) -> Any:
     if depth > DEPTH_MAX:
         raise _Odd
     if kind is dict:
-        if not all(type(key) is str and _is_utf8(key) for key in value):
-            raise _Odd
+        for key in value:
+            if type(key) is not str or not _is_utf8(key):
+                raise _Odd
         return {key: _copy(inner, depth + 1) for key, inner in value.items()}
     if kind is list or kind is tuple:
         return [_copy(inner, depth + 1) for inner in value]

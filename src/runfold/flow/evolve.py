@@ -14,7 +14,7 @@ from runfold.flow import events, inputs, matching, values
 from runfold.flow.activation import Activation, Answer
 from runfold.flow.events import ErrorInfo
 from runfold.flow.names import emit_name, failure_name, result_name
-from runfold.flow.seal import digest, entry, is_erased
+from runfold.flow.seal import is_erased
 from runfold.flow.state import Completed, Progress, Run
 from runfold.flow.work import Gate
 from runfold.kernel.event import Recorded
@@ -34,7 +34,7 @@ def evolve(run: Run, recorded: Recorded) -> None:
         if state is None:
             run.chain = None
         else:
-            chain.add(entry(event.TOPIC, digest(state, key), step, activation, attempt, cause))
+            chain.add(event.TOPIC, state, key, step, activation, attempt, cause)
     remember = _REMEMBER.get(type(event))
     if remember is not None:
         remember(run, event, recorded)

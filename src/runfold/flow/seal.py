@@ -31,10 +31,17 @@ class Chain:
         self._link = b""
         self._entries: list[bytes] = []
 
-    def add(self, entry: bytes) -> None:
-        """Take the next event."""
+    def add(
+        self, topic: str, state: bytes, key: str | None,
+        step: str | None, activation: int | None, attempt: int | None, cause: int | None,
+    ) -> None:  # fmt: skip
+        """Take the next event: its entry is the head of its envelope and the hash of the rest.
+
+        The numbers, the lengths of the texts, the texts, the hash: nothing reads in two ways.
+        """
+        known = _short(state) if key is None and len(state) <= SHORT else digest(state, key)
         entries = self._entries
-        entries.append(entry)
+        entries.append(_head(topic, step or "", activation, attempt, cause) + known)
         if len(entries) == BLOCK:
             self._link = sha256(self._link + b"".join(entries)).digest()
             entries.clear()
@@ -67,21 +74,6 @@ def erased(digest: bytes, rest: bytes) -> bytes:
 def rest_of(state: bytes) -> bytes:
     """Return the encoded event in ``state``, of an erased one what is left of it."""
     return state[_REST:] if state.startswith(_ERASED) else state
-
-
-def entry(
-    topic: str,
-    digest: bytes,
-    step: str | None,
-    activation: int | None,
-    attempt: int | None,
-    cause: int | None,
-) -> bytes:
-    """Return what an event with this hash gives to its chain.
-
-    The numbers, the lengths of the texts, the texts, the hash: nothing reads in two ways.
-    """
-    return _head(topic, step or "", activation, attempt, cause) + digest
 
 
 @lru_cache(maxsize=4096)

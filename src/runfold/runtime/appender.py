@@ -109,13 +109,14 @@ class Appender:
 
     def encode(self, drafts: Sequence[Draft]) -> tuple[list[Encoded], int]:
         """Return the encoded events and their size; raises ``PayloadTooLarge``."""
-        encoded = [self._codec.encode(draft) for draft in drafts]
-        size = 0
-        for event in encoded:
+        encoded, size = list[Encoded](), 0
+        for draft in drafts:
+            event = self._codec.encode(draft)
             length = len(event.state)
             size += length
             if length > self._noticed:
                 self._check_size(event.topic, event.step, length)
+            encoded.append(event)
         return encoded, size
 
     def _check_size(self, topic: str, step: str | None, length: int) -> None:

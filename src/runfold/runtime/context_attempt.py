@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from runfold.define.context import AttemptEnded
@@ -142,7 +143,7 @@ class Attempt:
         own = [event for event in self._changes() if event.key == key]
         data: dict[str, Entry] = {}
         if not own or own[-1].operation in ("add", "append"):
-            found, committed = await self.task.read_state(key)
+            found, committed = await self.task.read_state(self.task.job.stream, key)
             self.check()
             if found:
                 data[key] = Entry(committed, None)
@@ -199,7 +200,7 @@ class Attempt:
     def facts(self) -> Facts:
         """Return what writes the facts of this attempt."""
         if self._facts is None:
-            self._facts = Facts(self.task.record, self._spawn, self.draft)
+            self._facts = Facts(partial(self.task.record, self.task.job), self._spawn, self.draft)
         return self._facts
 
     async def begin(self) -> Transaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from runfold.flow.definition import FlowDefinition
@@ -22,12 +23,10 @@ class Definitions:
     def __init__(self, log: EventLog, codec: Codec, identity: LogIdentity) -> None:
         self._log, self._codec, self._identity = log, codec, identity
         self._by_hash: dict[str, FlowDefinition] = {}
+        self.known: Callable[[str], FlowDefinition | None] = self._by_hash.get
+        """Returns the definition of a hash if it is in memory."""
         self._one_at_a_time = asyncio.Lock()
         self._last: dict[str, tuple[int, str]] = {}
-
-    def known(self, hash: str) -> FlowDefinition | None:
-        """Return the definition if it is in memory."""
-        return self._by_hash.get(hash)
 
     async def get(self, flow: str, hash: str) -> FlowDefinition | None:
         """Return the definition of ``flow`` with that hash, None when the log has none."""

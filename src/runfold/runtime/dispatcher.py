@@ -183,13 +183,13 @@ class Dispatcher:
         if stream not in self._fusing:
             self._catch_up()
         run, now = self._runs.get(stream), self._appender.now()
-        if run is None or run.ended or now is None:
+        if run is None or run.outcome is not None or now is None:
             return False
         if run.version < self._decided.get(stream, 0):
             return False
         # Fused items of one run may follow each other before the first is answered: each
         # builds upon the one before it, and is refused with it.
-        chain = self._fusing.get(stream)
+        chain = self._fusing.get(stream, ())
         fields = {"stream": stream, "version": run.version, "leader": self._token, **fact}
         self._again.discard(stream)
         try:
@@ -210,7 +210,7 @@ class Dispatcher:
         if not is_all:
             self._again.add(stream)  # The rest is for a turn, once this is recorded.
             self.bell.ring()
-        self._fusing[stream] = [*chain, submission] if chain else [submission]
+        self._fusing[stream] = [*chain, submission]
         return True
 
     def expect(self, stream: int, future: asyncio.Future[Outcome]) -> None:
@@ -224,7 +224,8 @@ class Dispatcher:
             self._facts[stream] = left
 
     def _fused(self, stream: int, told: Told, submission: Submission) -> None:
-        left = [one for one in self._fusing.pop(stream, ()) if one is not submission]
+        left = self._fusing.pop(stream)
+        left.remove(submission)
         if left:
             self._fusing[stream] = left
         answer = submission.answered

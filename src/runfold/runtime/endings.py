@@ -56,11 +56,12 @@ class Endings:
 
     def hand_over(self, job: Job, drafts: list[Draft], task: Task) -> bool:
         """Have the dispatcher record the end with what follows from it; False: it does not."""
-        if self._dispatcher is None or not drafts or task.aborted or task.grip.transaction:
+        grip, dispatcher = task.grip, self._dispatcher
+        if dispatcher is None or not drafts or grip.aborted is not None or grip.transaction:
             return False
         told = partial(self._told, job, drafts, task)
         try:
-            return self._dispatcher.fuse(job.stream, drafts, told, self._fact(job, drafts))
+            return dispatcher.fuse(job.stream, drafts, told, self._fact(job, drafts))
         except StoreUnavailable:
             self._over(job)
             _log_left(job)
@@ -73,7 +74,8 @@ class Endings:
             refusal = answer.refusal
             if refusal is None or refusal == Refusal.LEASE:
                 self._over(job)
-                _log_refused(job, refusal)
+                if refusal is not None:
+                    _log_refused(job, refusal)
                 return
             # Something else has moved the run: the facts alone are as true as before.
         elif isinstance(answer, StoreUnavailable):
@@ -109,7 +111,8 @@ class Endings:
             raise
         except Exception as error:  # What it did cannot be recorded: that is how it ended.
             outcome = await self._record_end(job, [_unfit(job, error)])
-        _log_refused(job, outcome.refusal)
+        if outcome.refusal is not None:
+            _log_refused(job, outcome.refusal)
 
     async def _record_end(self, job: Job, drafts: list[Draft]) -> Outcome:
         future = self._appender.submit(drafts, stream=job.stream, **self._fact(job, drafts))
@@ -150,9 +153,8 @@ def _log_left(job: Job, level: int = logging.WARNING) -> None:
     _log.log(level, "left before attempt %d of %s was recorded", job.attempt, job.step)
 
 
-def _log_refused(job: Job, refusal: Refusal | None) -> None:
-    if refusal is not None:
-        _log.warning(
-            "attempt %d of %s no longer held its lease (%s); what it did was not recorded",
-            job.attempt, job.step, refusal.name,
-        )  # fmt: skip
+def _log_refused(job: Job, refusal: Refusal) -> None:
+    _log.warning(
+        "attempt %d of %s no longer held its lease (%s); what it did was not recorded",
+        job.attempt, job.step, refusal.name,
+    )  # fmt: skip

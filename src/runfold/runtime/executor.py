@@ -195,7 +195,7 @@ async def _awaited(attempt: Attempt, *, is_inline: bool) -> Outcome:
     ``is_inline``: in the task that executes the attempt, which an abort cancels then.
     """
     handler, grip = attempt.task.handler, attempt.task.grip
-    runner = asyncio.current_task()
+    runner = asyncio.current_task(attempt.loop)
     assert runner is not None
     if is_inline:
         grip.abort = runner.cancel

@@ -37,7 +37,7 @@ def with_decisions(
     together = list(drafts)
     encoded, size = encode(drafts)
     _evolve_ahead(run, stream, drafts, encoded, now)
-    while decision := decide(run, limit=DECISIONS_MAX, grace=grace):
+    while (decision := decide(run, limit=DECISIONS_MAX, grace=grace)).drafts:
         if len(together) >= FUSED_MAX:
             return together, encoded, size, False
         _merge(fields, effects(run.flow, decision, offset=len(together)))

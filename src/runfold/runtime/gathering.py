@@ -131,8 +131,10 @@ class Waiting:
                 later.append(parcel)
                 break
             # Every item is looked at, also behind one that does not fit: see ``_fits``.
-            misfits = [one for one in parcel if not _fits(one.item, gathered)]
-            if not misfits:
+            fits = True
+            for one in parcel:
+                fits &= _fits(one.item, gathered)
+            if fits:
                 gathered.parcels.append(parcel)
                 gathered.items += len(parcel)
                 gathered.events += events

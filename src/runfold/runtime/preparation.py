@@ -93,11 +93,11 @@ class Preparation:
             trigger=None if plan is None else trigger(plan),
             due_at=_due_at(start, brief.start),
             timeout=self._timeout(job, start, handler),
-            never=never_of(start.retry),
+            never=never_of(start.retry) if start.retry else (),
             pause=partial(self._pause, job, start),
             deps=self._deps,
-            record=partial(record, job),
-            read_state=partial(self._read_state, job.stream),
+            record=record,
+            read_state=self._read_state,
             transaction=self._transactions.handler_transaction,
             cancelled=CancelSignal(),
         )
@@ -115,9 +115,8 @@ class Preparation:
         if start.timeout is not None:
             return start.timeout
         definition = self._definitions.known(start.definition)
-        if definition is not None and job.step in definition.by_name:
-            return definition.by_name[job.step].timeout
-        return handler.timeout
+        step = None if definition is None else definition.by_name.get(job.step)
+        return handler.timeout if step is None else step.timeout
 
     async def _read_state(self, stream: int, key: str) -> tuple[bool, Any]:
         run = await self._runs.refresh(stream)

@@ -105,10 +105,10 @@ class Task:
     pause: Callable[[], float] | None = None
     """How long a handler that was told to slow down waits, in seconds, if it does not say."""
     deps: Any = None
-    record: Callable[[Sequence[Draft]], Awaitable[None]]
+    record: Callable[[Job, Sequence[Draft]], Awaitable[None]]
     """Writes facts at once, in order; answers when they are in the log, or never will be."""
-    read_state: Callable[[str], Awaitable[tuple[bool, Any]]]
-    """Answers whether the run's state has the key now, and its plain value."""
+    read_state: Callable[[int, str], Awaitable[tuple[bool, Any]]]
+    """Answers whether the state of a stream's run has the key now, and its plain value."""
     transaction: Callable[..., Transaction]
     """Makes a transaction for the handler: ``Transactions.handler_transaction``."""
     cancelled: CancelSignal = field(default_factory=CancelSignal)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runfold.flow.events import ENDS
-from runfold.flow.seal import Chain, digest, entry, is_erased, rest_of
+from runfold.flow.seal import Chain, is_erased, rest_of
 from runfold.kernel.event import Event
 from runfold.kernel.registry import UnknownEvent
 from runfold.ports import Codec, Stored, WholeLog
@@ -110,7 +110,7 @@ class _Verification:
             self._end(stored, stream, event)
         else:
             about = (stored.step, stored.activation, stored.attempt, stored.cause)
-            stream.chain.add(entry(stored.topic, digest(stored.state or b"", stored.key), *about))
+            stream.chain.add(stored.topic, stored.state or b"", stored.key, *about)
         stream.version = stored.version
 
     def count(self, counted: Counted) -> None:

@@ -262,11 +262,11 @@ class Worker:
             await asyncio.wait((gone,), timeout=self._grace)
         self._running.pop(job.id, None)
         self._unknown.add(job.id)
-        if task.gone is None or task.gone.done():
+        if gone is None or gone.done():
             self._free(job.queue)
         else:
             # The handler ignores that its time is over: its slot stays taken until it is gone.
-            task.gone.add_done_callback(lambda _: self._free(job.queue))
+            gone.add_done_callback(lambda _: self._free(job.queue))
         if not self._endings.hand_over(job, drafts, task):
             await self._endings.record(job, drafts, task)
 

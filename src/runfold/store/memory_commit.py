@@ -73,7 +73,8 @@ def _refusal(log: Log, item: Item, now: datetime) -> Refusal | None:
         return Refusal.LEADER
     if item.lease is not None and not _is_leased(log, *item.lease):
         return Refusal.LEASE
-    if not _is_there(log, item, now):
+    takes = item.timer is not None or item.stalled is not None or item.inbox is not None
+    if takes and not _is_there(log, item, now):
         return Refusal.TIMER
     if item.events and stream.ended:
         return Refusal.ENDED
@@ -85,7 +86,8 @@ def _refusal(log: Log, item: Item, now: datetime) -> Refusal | None:
 
 
 def _is_leased(log: Log, job: int, token: int) -> bool:
-    return job in log.jobs and log.jobs[job].token == token
+    known = log.jobs.get(job)
+    return known is not None and known.token == token
 
 
 def _is_there(log: Log, item: Item, now: datetime) -> bool:

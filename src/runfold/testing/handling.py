@@ -211,7 +211,7 @@ def context(
     )  # fmt: skip
     before = {key: ANY.dump(value, f"state {key!r}") for key, value in (state or {}).items()}
 
-    async def read_state(key: str) -> tuple[bool, Any]:
+    async def read_state(_: int, key: str) -> tuple[bool, Any]:
         return key in before, ANY.load(before.get(key))
 
     task = Task(

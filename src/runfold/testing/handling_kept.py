@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from runfold.define.topic import Topic
@@ -12,7 +13,7 @@ from runfold.flow.events import Emit, Log, Record, StepProgress
 from runfold.flow.state import Entry
 from runfold.flow.values import change
 from runfold.kernel.event import Draft, Event
-from runfold.ports import Batch, Committed, Transaction
+from runfold.ports import Batch, Committed, Job, Transaction
 from runfold.runtime.context_attempt import Attempt
 from runfold.runtime.context_facts import Facts
 from runfold.runtime.task import Task
@@ -59,7 +60,7 @@ class Changed(NamedTuple):
     ttl: float | None
 
 
-async def never(drafts: Sequence[Draft]) -> None:
+async def never(_: Job, drafts: Sequence[Draft]) -> None:
     """Stand where facts are recorded: they are kept before they come there."""
     raise AssertionError(f"nobody records {drafts!r} here")
 
@@ -87,7 +88,8 @@ class _Facts(Facts):
     __slots__ = ("events", "output")
 
     def __init__(self, attempt: KeptAttempt) -> None:
-        super().__init__(never, cast("Any", None), attempt.draft)
+        record = partial(never, attempt.task.job)
+        super().__init__(record, cast("Any", None), attempt.draft)
         self.events: list[Event] = []
         self.output: dict[str, str] = {}
 

@@ -302,13 +302,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Run until ``stop``, until ``rest`` says so, or until nothing is ``left``."""
-        ready = self._runnable
+        next_of_all = self._runnable.next
         while not self._stopping and self.left > 0:
-            if not ready:
+            handle: Any = next_of_all()
+            if handle is None:
                 if not self.rest():
                     break
                 continue
-            handle: Any = ready.next()
             self.left -= 1
             if handle._cancelled:  # noqa: SLF001 - what every event loop looks at
                 continue

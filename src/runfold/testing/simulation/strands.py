@@ -101,21 +101,25 @@ class Runnable:
         self._now = 0.0
 
     def __bool__(self) -> bool:
+        """Whether any strand is ready."""
         return bool(self._heap)
 
     def add(self, strand: Strand) -> None:
         """Let ``strand`` draw its turn."""
         heappush(self._heap, (strand.turn(self._now), strand))
 
-    def next(self) -> asyncio.Handle:
-        """Remove the callback that goes next, and return it."""
-        self._now, strand = self._heap[0]
+    def next(self) -> asyncio.Handle | None:
+        """Remove the callback that goes next, and return it; None when no strand is ready."""
+        heap = self._heap
+        if not heap:
+            return None
+        self._now, strand = heap[0]
         queue = strand.queue
         handle = queue.popleft()
         if queue:
-            heapreplace(self._heap, (strand.turn(self._now), strand))
+            heapreplace(heap, (strand.turn(self._now), strand))
         else:
-            heappop(self._heap)
+            heappop(heap)
         return handle
 
     def take(self, host: Host) -> list[Strand]:
