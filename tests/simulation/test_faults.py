@@ -184,7 +184,7 @@ def test_plans_and_faults_are_checked() -> None:
     with Simulation(work()) as sim:
         with pytest.raises(ValueError, match="there is no fault 'rain'"):
             sim.inject("rain")
-        with pytest.raises(ValueError, match="process is 2, expected 1 to 1"):
+        with pytest.raises(ValueError, match="process is 2, expected a whole number from 1 to 1"):
             sim.crash(2)
     assert Faults.none() == Faults()
     assert Faults.default().crash_worker > 0

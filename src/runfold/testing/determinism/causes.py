@@ -16,9 +16,15 @@ READS_MAX = 3
 
 
 def cause_of(
-    first: Played, second: Played, differences: Sequence[Difference], reads: Sequence[Read]
+    first: Played,
+    second: Played,
+    differences: Sequence[Difference],
+    reads: Sequence[Read] | None,
 ) -> str | None:
-    """Return the likeliest cause and its cure in a sentence; None when there is no telling."""
+    """Return the likeliest cause and its cure in a sentence; None when there is no telling.
+
+    ``reads``: what handlers have read of clocks and chance; None where nobody has looked.
+    """
     if first.schedule == second.schedule:
         return _repeats_itself(first, second, reads)
     for find in _FINDERS:
@@ -28,19 +34,23 @@ def cause_of(
     return None
 
 
-def _repeats_itself(first: Played, second: Played, reads: Sequence[Read]) -> str:
+def _repeats_itself(first: Played, second: Played, reads: Sequence[Read] | None) -> str:
     step = _first_difference(first, second)
-    named = [str(read) for read in reads if read.step == step] or [str(read) for read in reads]
-    if named:
-        more = f", and {len(named) - READS_MAX} more" if len(named) > READS_MAX else ""
-        who = "; ".join(named[:READS_MAX]) + more
-    else:
-        who = (
-            f"{f'step {step!r}' if step else 'a handler'} reads the clock of this machine, "
-            "chance, or something that outlives a run"
+    who = f"step {step!r}" if step else "a handler"
+    if reads is not None and not reads:
+        return (
+            f"the same schedule gives two outcomes, and no handler has asked a clock or chance: "
+            f"{who} goes by something that outlives a run - a variable of a module or a class, a "
+            "default argument, a cache, os.environ, an address - or by a deps= that remembers; "
+            "keep it in the run's state, and let make_deps= make new deps for each schedule"
         )
+    named = [str(read) for read in reads or () if read.step == step] or list(map(str, reads or ()))
+    more = f", and {len(named) - READS_MAX} more" if len(named) > READS_MAX else ""
+    told = "; ".join(named[:READS_MAX]) + more or (
+        f"{who} reads the clock of this machine, chance, or something that outlives a run"
+    )
     return (
-        f"the same schedule gives two outcomes: {who}; take times from ctx.due_at, pass the "
+        f"the same schedule gives two outcomes: {told}; take times from ctx.due_at, pass the "
         "rest in as input or deps"
     )
 
@@ -94,6 +104,8 @@ def _state_race(first: Played, second: Played, differences: Sequence[Difference]
         writers = _writers(second, key) | _writers(first, key)
         many = sorted({step for step, _ in writers})
         operations = {operation for _, operation in writers}
+        if named is None and operations == {"add"}:
+            continue  # The sum is the same: what is read of it before all have added, may not be.
         if len(_activations(second, key)) < 2:
             one, other = _names(first, key), _names(second, key)
             if one and other and one != other:
@@ -105,14 +117,31 @@ def _state_race(first: Played, second: Played, differences: Sequence[Difference]
         who = f"steps {' and '.join(map(repr, many))}" if len(many) > 1 else (
             f"several activations of step {many[0]!r}"
         )  # fmt: skip
-        cure = (
-            "append keeps the order of completion: collect their results instead"
-            if operations == {"append"}
-            else "the last one wins, and what one has read the other may have changed: use "
-            "state.add, or a key for each, or one step behind both"
-        )
-        return f"{who} write the state key {key!r}; {cure}"
+        does, cure = _WRITING.get(frozenset(operations), _SETTING)
+        return f"{who} {does} the state key {key!r}; {cure}"
     return None
+
+
+_SETTING = (
+    "write",
+    (
+        "the last one wins, and what one has read the other may have changed: use state.add, or a "
+        "key for each, or one step behind both"
+    ),
+)
+_WRITING = {
+    frozenset({"append"}): (
+        "write",
+        "append keeps the order of completion: collect their results instead",
+    ),
+    frozenset({"add"}): (
+        "add to",
+        (
+            "a sum of floats depends on the order in which they are added: add whole numbers "
+            "(cents), or collect their results and sum those (math.fsum)"
+        ),
+    ),
+}
 
 
 def _depends_on_attempt(
@@ -125,8 +154,8 @@ def _depends_on_attempt(
     tries = [_attempts(played, step) for played in (first, second)]
     if tries[0] != tries[1]:
         return (
-            f"step {step!r} {does} something else when it is tried again: it reads ctx.attempt, "
-            "or something that its first attempt has changed"
+            f"step {step!r} {does} something else when it is tried again: it reads ctx.attempt "
+            "or how late it is, or something that its first attempt has changed"
         )
     return None
 
@@ -143,6 +172,12 @@ def _read_too_early(first: Played, second: Played, differences: Sequence[Differe
             f"key {key!r} by then: wait for both (all_of), or let {writer!r} emit what {step!r} "
             "needs"
         )
+    for key in sorted({one.event.key for one in second.history if isinstance(one.event, State)}):
+        if len(_activations(second, key)) > 1:
+            return (
+                f"what step {step!r} {does} may depend on how many have added to the state key "
+                f"{key!r} by then; if it reads it, let one step behind all of them (collect) do so"
+            )
     return (
         f"step {step!r} {does} something else for the same input: it reads the state, the "
         "time, or something shared with other steps"
@@ -154,12 +189,22 @@ def _other_answer(
 ) -> tuple[str, str] | None:
     """Return the step that answers the same input in two ways, and how: ``emits``, ``returns``."""
     for one in differences:
-        if one.what == "emit" and one.first is not None and one.second is not None:
-            return one.name.partition("(")[0].partition("/")[0], "emits"
+        step = _emitter(first, second, one.name) if one.what == "emit" else None
+        if step is not None:
+            return step, "emits"
     here, there = (_results(played) for played in (first, second))
     for label in here.keys() & there.keys():
         if here[label][1] != there[label][1]:
             return here[label][0], "returns"
+    return None
+
+
+def _emitter(first: Played, second: Played, emit: str) -> str | None:
+    """Return the step of an activation of both that made ``emit`` in one, or another one."""
+    theirs = second.outcome.activations
+    for (step, _), label in labelled(first.history).items():
+        if label in theirs and emit.startswith(f"{label}/"):
+            return step
     return None
 
 

@@ -45,7 +45,8 @@ def assert_deterministic(
     ``rows``: returns what shall be the same there, by SQLAlchemy's ``Connection``. ``deps``: the
     same object in all of them; ``make_deps``: makes one for each. ``options``: of the start.
 
-    Raises ``NotDeterministic`` with two schedules that disagree, shrunk to what matters.
+    Raises ``NotDeterministic`` with two schedules that disagree, shrunk to what matters, and
+    ``Stuck`` for a run that does not end although nothing goes wrong.
     """
     if schedules < 2:
         raise ValueError(f"schedules is {schedules!r}, expected 2 or more: one has no other")
@@ -56,6 +57,8 @@ def assert_deterministic(
         make_deps=make_deps or (lambda: deps), settings=settings, tables=tables, rows=rows,
     )  # fmt: skip
     first = play(Schedule(seed))
+    if first.stuck is not None:
+        raise first.stuck
     _compare(play, first, play(Schedule(seed)), is_same=True)
     plan = Faults.default() if faults is None else faults
     seeds = stream(seed, "schedules")

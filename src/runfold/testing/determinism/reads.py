@@ -57,16 +57,16 @@ class Read:
 
 
 @contextmanager
-def watching() -> Iterator[list[Read]]:
+def watching() -> Iterator[list[Read] | None]:
     """Note what handlers read in simulations that begin and end in the block, once each.
 
-    Nothing is noted while a profiler watches threads: there can be but one.
+    None where a profiler watches threads already: there can be but one.
     """
+    if threading.getprofile() is not None:
+        yield None
+        return
     seen: dict[Read, None] = {}
     found: list[Read] = []
-    if threading.getprofile() is not None:
-        yield found
-        return
 
     def saw(frame: FrameType, event: str, arg: Any) -> None:
         if event == "c_call" and getattr(arg, "__name__", "") in _NAMES:

@@ -22,7 +22,7 @@ class NotDeterministic(AssertionError):
         first: Played,
         second: Played,
         differences: Sequence[Difference],
-        reads: Sequence[Read] = (),
+        reads: Sequence[Read] | None = None,
     ) -> None:
         self.first: Schedule = first.schedule
         """A schedule; play it with ``Simulation(..., seed=, processes=, faults=)``."""
@@ -41,6 +41,9 @@ class NotDeterministic(AssertionError):
         lines += [f"  - {one}" for one in self.differences[:LINES_MAX]]
         if len(self.differences) > LINES_MAX:
             lines.append(f"  - and {len(self.differences) - LINES_MAX} more")
+        for number, played in enumerate((first, second), start=1):
+            if played.stuck is not None:
+                lines += [f"{number} is stuck: {played.stuck}"]
         here, there = orders(first, second)
         if here != there:
             lines.append("completed, from where they part:")

@@ -18,6 +18,8 @@ from runfold.testing.simulation.simulation import Simulation
 from runfold.testing.simulation.stubs import Stub
 
 ENDED = ("completed", "failed", "cancelled")
+RUN_SEED = 1
+"""What the id of the run follows from, in every schedule and of every test."""
 PATIENCE_DAYS = 400
 """How long a run may wait for what it or its caller asked for, in virtual days."""
 
@@ -49,6 +51,15 @@ class Played:
     history: tuple[Recorded, ...]
     definition: FlowDefinition
     effects: tuple[Effect, ...]
+    stuck: Stuck | None = None
+    """Why the run did not end."""
+
+
+class _OneRun(Simulation):
+    """A simulation whose run has the same id under every schedule: a flow may go by its id."""
+
+    def _ids_seed(self) -> int:
+        return RUN_SEED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +79,7 @@ class Play:
     def __call__(self, schedule: Schedule) -> Played:
         """Play it; the schedule of what is returned names the faults that happened."""
         flows = (self.target, *self.with_) if isinstance(self.target, Flow) else self.with_
-        with noting() as effects, Simulation(
+        with noting() as effects, _OneRun(
             *flows, seed=schedule.seed, deps=self.make_deps(),
             stubs=self.stubs, faults=schedule.faults, settings=self.settings,
             processes=schedule.processes, tables=self.tables,
@@ -78,9 +89,12 @@ class Play:
                 sim.run_until_idle()
                 if run.status not in ENDED:
                     sim.advance(days=PATIENCE_DAYS)
-                stuck = None if run.status in ENDED else "never ends"
+                stuck = None if run.status in ENDED else Stuck(
+                    f"the run has not ended within {PATIENCE_DAYS} simulated days; it is "
+                    f"{run.status!r}"
+                )  # fmt: skip
             except Stuck as error:
-                stuck = str(error).partition("\n")[0]
+                stuck = error
             happened = replace(schedule, faults=tuple(sim.faults))
             history, definition = tuple(run.history), run.definition
             found = None
@@ -89,7 +103,8 @@ class Play:
                     found = self.rows(connection)
         seen = tuple(effects)
         if stuck is not None:
-            return Played(happened, Outcome("stuck", stuck), history, definition, seen)
+            # Where it stands still is a matter of timing, as of a run that failed.
+            return Played(happened, Outcome("stuck"), history, definition, seen, stuck)
         return Played(
             happened, outcome(history, definition, seen, found), history, definition, seen
         )

@@ -66,6 +66,8 @@ class Faults:
             is_number = isinstance(chance, int | float) and not isinstance(chance, bool)
             if not (is_number and 0 <= chance <= 1):
                 raise ValueError(f"{kind} is {chance!r}, expected a probability from 0 to 1")
+        if self.spare_last_attempt not in (True, False):
+            raise ValueError(f"spare_last_attempt is {self.spare_last_attempt!r}, expected a bool")
 
     @classmethod
     def none(cls) -> Self:

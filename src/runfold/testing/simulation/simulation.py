@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
@@ -13,19 +12,18 @@ from typing import Any, Literal, Self, TypeVar, overload
 from runfold.client.catalog import Catalog
 from runfold.define.flow import Flow
 from runfold.define.handler import Handler
-from runfold.define.job import Job
 from runfold.define.queue import Queue
 from runfold.define.target import Target
 from runfold.errors import RunfoldError
 from runfold.flow.definition import COMPENSATION_SUFFIX
 from runfold.flow.retry import policy_of
 from runfold.ports import Committed
-from runfold.settings import Settings
-from runfold.settings import seconds as as_seconds
+from runfold.settings import Settings, Span
 from runfold.store.codec import JsonCodec
 from runfold.store.memory import MemoryStore
 from runfold.store.memory_lanes import Work
 from runfold.system import relaxed_collector
+from runfold.testing.simulation import asked
 from runfold.testing.simulation.calls import Call, Spy
 from runfold.testing.simulation.desk import Desk, at_once
 from runfold.testing.simulation.faults import Chaos, Fault, Faults
@@ -82,9 +80,7 @@ class Simulation:
         settings: Settings | None = None,
         processes: int = 1,
     ) -> None:
-        if not 1 <= processes <= 16:
-            raise ValueError(f"processes is {processes!r}, expected 1 to 16")
-        self.seed = seed
+        self.seed = asked.whole(seed, "seed")
         self._settings = settings or Settings()
         flows = [one for one in targets if not isinstance(one, Queue)]
         queues = [one for one in targets if isinstance(one, Queue)]
@@ -92,11 +88,12 @@ class Simulation:
         self._catalog = Catalog(flows, queues, (), retry=said[0], timeout=said[1])
         self._catalog.seal()
         self._catalog.require_steps()
-        self._deps, self._count = deps, processes
+        self._deps, self._plan = deps, asked.plan(faults)
+        self._count = asked.whole(processes, "processes", least=1, most=asked.PROCESSES_MAX)
         self._create = None if tables is None else creator(tables)
-        self._plan = Faults.none() if faults is None else faults
         self._given = replaced(self._catalog.handlers(), stubs)
         self._handlers = _simulated(self._given)
+        self._steps = asked.Steps(self._catalog, self._handlers)
         self._open: contextlib.ExitStack | None = None
 
     # Beginning and end.
@@ -136,8 +133,10 @@ class Simulation:
             stack.callback(self._tables.close)
         epoch = round(EPOCH.timestamp() * 1000)
 
+        def millis() -> int:
+            return epoch + int(loop.time() * 1000)
+
         def ids(whose: str) -> SeededIds:
-            millis = lambda: epoch + int(loop.time() * 1000)
             return SeededIds(stream(self.seed, f"ids of {whose}"), millis)
 
         codec = JsonCodec()
@@ -156,7 +155,8 @@ class Simulation:
         self._world.processes.extend(self._processes)
         store = MemoryStore(self._settings, clock=self._clock, database=self._database)
         self._desk = Desk(
-            store, codec, self._settings, self._clock, ids("the test"),
+            store, codec, self._settings, self._clock,
+            SeededIds(stream(self._ids_seed(), "ids of the test"), millis),
             catalog=self._catalog, loop=loop, on_commit=self._bells.ring,
         )  # fmt: skip
         self._pacer = Pacer(loop, self._view, self._processes)
@@ -164,6 +164,10 @@ class Simulation:
         self._pacer.report = lambda what: report(what, self._view, self._desk, self._spy, loop)
         self._error: RealWorld | None = None
         self._stage = Stage()
+
+    def _ids_seed(self) -> int:
+        """Return what the ids of runs follow from."""
+        return self.seed
 
     def _end(self) -> None:
         self._world.chaos.is_on = False
@@ -190,6 +194,7 @@ class Simulation:
         self._check_open()
         if "connection" in options:
             raise ValueError("connection= has no meaning here: a simulation has no database")
+        self._steps.require(target)
         run = at_once(self._desk.start(target, input, **options))
         return SimulatedRun(self._desk, run, self._catalog.result_of(target))
 
@@ -198,6 +203,7 @@ class Simulation:
     ) -> list[SimulatedRun[Any]]:
         """Record a run for each of ``inputs``, all or none, as ``Runfold.start_many``."""
         self._check_open()
+        self._steps.require(target)
         runs = at_once(self._desk.start_many(target, inputs, **options))
         return [SimulatedRun(self._desk, run, self._catalog.result_of(target)) for run in runs]
 
@@ -223,28 +229,18 @@ class Simulation:
 
         ``step``: its name, ``flow/step``, the handler itself, or a job.
         """
+        self._check_begun()
         if step is None:
             return list(self._spy.calls)
-        names = {step}
-        if isinstance(step, Job):
-            names = {step.name}
-        elif not isinstance(step, str):
-            real = self._catalog.handlers()
-            names = {"/".join(key) for key, handler in real.items() if handler.fn is step}
-        known = {name for flow, one in self._handlers for name in (flow, one, f"{flow}/{one}")}
-        if not names or not names <= known:
-            raise ValueError(f"{step!r} is no step of this simulation, which has {sorted(known)}")
-        return [
-            call
-            for call in self._spy.calls
-            if names & {call.step, f"{call.flow}/{call.step}", call.flow}
-        ]
+        meant = self._steps.meant(step)
+        return [call for call in self._spy.calls if (call.flow, call.step) in meant]
 
     # Time.
 
     @property
     def now(self) -> datetime:
         """The simulated moment; every simulation begins at the same."""
+        self._check_begun()
         return self._clock.now()
 
     def advance(
@@ -252,9 +248,8 @@ class Simulation:
         minutes: float = 0, seconds: float = 0,
     ) -> None:  # fmt: skip
         """Let that much time pass, and everything happen that happens meanwhile."""
-        total = as_seconds(span) + 86_400 * days + 3600 * hours + 60 * minutes + seconds
-        if not 0 <= total < math.inf:
-            raise ValueError(f"advance() was asked for {total!r} seconds, expected 0 or more")
+        given = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        total = asked.span(asked.span(span, "span") + given.total_seconds(), "what advance() takes")
         self._check_open()
         self._drive(Passed(self._loop.time() + total))
 
@@ -274,16 +269,9 @@ class Simulation:
         ``what``: ``scheduled``, ``started``, ``completed``, ``errored``, ``retry`` or
         ``failed``. Time passes as needed. Raises ``Stuck`` when it cannot happen any more.
         """
-        self._drive(Happened(self._view, self._name_of(step), f"step.{what}", times))
-
-    def _name_of(self, step: Any) -> str:
-        names = {one for flow, one in self._handlers}
-        if isinstance(step, str) and step in names:
-            return step
-        for (flow, one), handler in self._catalog.handlers().items():
-            if handler.fn is step or (isinstance(step, Job) and flow == step.name):
-                return one
-        raise ValueError(f"{step!r} is no step of this simulation, which has {sorted(names)}")
+        self._check_open()
+        name = self._steps.name_of(step, what, times)
+        self._drive(Happened(self._view, name, f"step.{what}", times))
 
     # Faults.
 
@@ -291,6 +279,7 @@ class Simulation:
     def faults(self) -> list[Fault]:
         """What went wrong so far, in order; the whole list, or some of it, as ``faults=`` of
         another simulation of the same seed goes wrong in the same way."""
+        self._check_begun()
         return list(self._world.chaos.happened)
 
     def inject(self, kind: str, amount: float = 0.5, *, times: int = 1) -> None:
@@ -300,36 +289,36 @@ class Simulation:
         """
         if not 0 <= amount < 1:
             raise ValueError(f"amount is {amount!r}, expected 0 or more and less than 1")
-        for _ in range(times):
+        self._check_open()
+        for _ in range(asked.whole(times, "times", least=1)):
             self._world.chaos.ask(kind, amount)
 
-    def crash(self, process: int = 1, *, restart_after: float | None = 1.0) -> None:
+    def crash(self, process: int = 1, *, restart_after: Span | None = 1.0) -> None:
         """Let a process die now, as ``kill -9`` would; None: it does not come back."""
-        self._process(process).crash(restart_after)
+        pause = None if restart_after is None else asked.span(restart_after, "restart_after")
+        self._process(process).crash(pause)
 
-    def freeze(self, process: int = 1, *, seconds: float) -> None:
+    def freeze(self, process: int = 1, *, seconds: Span) -> None:
         """Let a process stand still for that long, beginning now."""
-        self._process(process).freeze(seconds)
+        self._process(process).freeze(asked.span(seconds, "seconds"))
 
     def end_lease(self, process: int = 1) -> None:
         """Let the store sweep a process, which goes on working until it learns of it."""
         self._process(process).lose_lease(is_forced=True)
 
-    def jump_clock(self, seconds: float) -> None:
+    def jump_clock(self, seconds: Span) -> None:
         """Move the clock of the store, ahead or back; that of the processes goes on."""
         self._check_open()
-        self._world.jump(seconds)
+        self._world.jump(asked.span(seconds, "seconds", least=-asked.SPAN_MAX))
 
-    def restart(self, *, after: float = 1.0) -> None:
+    def restart(self, *, after: Span = 1.0) -> None:
         """Let all processes die now and begin again."""
         self._check_open()
-        self._world.crash_all(after)
+        self._world.crash_all(asked.span(after, "after"))
 
     def _process(self, number: int) -> Process:
         self._check_open()
-        if not 1 <= number <= self._count:
-            raise ValueError(f"process is {number!r}, expected 1 to {self._count}")
-        return self._processes[number - 1]
+        return self._processes[asked.whole(number, "process", least=1, most=self._count) - 1]
 
     def _attempts_max(self, job: Work) -> int:
         run = at_once(self._desk.engine.fold(job.stream))
@@ -370,6 +359,10 @@ class Simulation:
     def _touched(self, error: RealWorld) -> None:
         self._error = self._error or error
         self._loop.stop()
+
+    def _check_begun(self) -> None:
+        if not hasattr(self, "_world"):
+            raise RunfoldError("this simulation was not entered yet: use `with Simulation(...)`")
 
     def _check_open(self) -> None:
         if self._open is None:

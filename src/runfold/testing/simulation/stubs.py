@@ -29,10 +29,10 @@ def stub(step: Callable[..., Any] | Job[Any, Any] | str, fn: Callable[..., Any])
     """Return what replaces a handler in a simulation.
 
     ``step``: the handler (or the function of a compensation), a job, or the name of a step,
-    ``flow/step`` where several flows have it. ``fn`` takes ``()``, ``(input)`` or
-    ``(input, ctx)``, ``async def`` or ``def``, whatever the real one is; inputs, results and
-    emits are those of the step. Raises ``InvalidDefinition`` for a function that can be no
-    handler.
+    ``flow/step`` where several flows have it; of two stubs for one step the last counts.
+    ``fn`` takes ``()``, ``(input)`` or ``(input, ctx)``, ``async def`` or ``def``, whatever the
+    real one is; inputs, results and emits are those of the step. Raises ``InvalidDefinition``
+    for a function that can be no handler.
     """
     return Stub(step, signature_of(fn, scope_of_caller(1)))
 
