@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
+import queue
+import select
 import subprocess
 import sys
 import threading
 import time
 from datetime import timedelta
+from time import sleep as nap
 from typing import Any
 
 import pytest
@@ -67,6 +72,22 @@ def test_a_sync_handler_asks_for_state_and_waits_for_events() -> None:
         assert run.result == [3, False, False]
         assert sim.now - before == timedelta(seconds=35)
         assert run.state.data == {"count": 3}
+
+
+def test_bounded_waits_of_the_library_go_by_the_virtual_clock() -> None:
+    def waits() -> str:
+        is_free = threading.Semaphore(0).acquire(timeout=30)
+        try:
+            return str(queue.Queue[str]().get(timeout=30))
+        except queue.Empty:
+            return f"empty, {is_free}"
+
+    flow, began = of_one(waits), time.perf_counter()
+    with Simulation(flow) as sim:
+        run, before = sim.start(flow), sim.now
+        sim.run_until_idle()
+        assert (run.result, sim.now - before) == ("empty, False", timedelta(minutes=1))
+    assert time.perf_counter() - began < 5
 
 
 def test_a_delay_of_a_month_takes_no_time_and_is_exact() -> None:
@@ -270,7 +291,54 @@ async def _blocks() -> None:
     threading.Event().wait(1)
 
 
-@pytest.mark.parametrize("handler", [_connects, _hands_over, _socket, _process, _swallows, _blocks])
+def _forks() -> None:
+    os.fork()
+
+
+def _forks_by_library() -> None:
+    multiprocessing.get_context("fork").Process(target=print).start()
+
+
+def _opens_a_pipe() -> None:
+    os.popen("true")
+
+
+def _asks_for_a_name() -> None:
+    import socket
+
+    socket.gethostbyname("localhost")
+
+
+def _waits_for_sockets() -> None:
+    select.select([], [], [], 0.01)
+
+
+def _runs_a_loop() -> None:
+    asyncio.new_event_loop()  # What asyncio.run does.
+
+
+def _naps() -> None:
+    nap(0.01)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        _connects,
+        _hands_over,
+        _socket,
+        _process,
+        _swallows,
+        _blocks,
+        _forks,
+        _forks_by_library,
+        _opens_a_pipe,
+        _asks_for_a_name,
+        _waits_for_sockets,
+        _runs_a_loop,
+        _naps,
+    ],
+)
 def test_the_real_world_is_refused_with_handler_file_and_line(handler: Any) -> None:
     flow = of_one(handler)
     with Simulation(flow) as sim:
@@ -280,14 +348,14 @@ def test_the_real_world_is_refused_with_handler_file_and_line(handler: Any) -> N
 
 
 def test_the_real_world_is_what_it_was_afterwards() -> None:
-    before = (time.sleep, threading.Condition.wait, subprocess.Popen.__init__)
+    before = (time.sleep, nap, threading.Condition.wait, subprocess.Popen.__init__)
     flow = of_one(_swallows)
     with Simulation(flow) as sim:
         time.sleep(0)  # Outside of handlers everything works.
         sim.start(flow)
         with pytest.raises(RealWorld):
             sim.run_until_idle()
-    assert (time.sleep, threading.Condition.wait, subprocess.Popen.__init__) == before
+    assert (time.sleep, nap, threading.Condition.wait, subprocess.Popen.__init__) == before
     assert not [one.name for one in threading.enumerate() if "simulat" in one.name]
 
 

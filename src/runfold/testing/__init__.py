@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runfold.testing.simulation import Call as Call
     from runfold.testing.simulation import Fault as Fault
     from runfold.testing.simulation import Faults as Faults
+    from runfold.testing.simulation import Hung as Hung
     from runfold.testing.simulation import RealWorld as RealWorld
     from runfold.testing.simulation import SimulatedRun as SimulatedRun
     from runfold.testing.simulation import Simulation as Simulation
@@ -40,8 +41,8 @@ _HOMES = {
     ),
     "runfold.testing.recorded": ("History", "histories", "replay"),
     "runfold.testing.simulation": (
-        "Call", "Fault", "Faults", "RealWorld", "SimulatedRun", "Simulation", "Stub", "Stuck",
-        "stub",
+        "Call", "Fault", "Faults", "Hung", "RealWorld", "SimulatedRun", "Simulation", "Stub",
+        "Stuck", "stub",
     ),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from runfold.runtime.context_logging import CURRENT
-from runfold.testing.simulation.real_world import place_of
+from runfold.testing.simulation.places import place_of
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 _CALLS = {

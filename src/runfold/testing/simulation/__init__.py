@@ -3,6 +3,7 @@
 from runfold.testing.simulation.calls import Call
 from runfold.testing.simulation.faults import Fault, Faults
 from runfold.testing.simulation.goal import Stuck
+from runfold.testing.simulation.hanging import Hung
 from runfold.testing.simulation.real_world import RealWorld
 from runfold.testing.simulation.run import SimulatedRun
 from runfold.testing.simulation.simulation import Simulation
@@ -12,6 +13,7 @@ __all__ = [
     "Call",
     "Fault",
     "Faults",
+    "Hung",
     "RealWorld",
     "SimulatedRun",
     "Simulation",

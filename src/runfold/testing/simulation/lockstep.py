@@ -7,10 +7,8 @@ or when its timeout is over by the virtual clock.
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import threading
-import traceback
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,23 +16,19 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from runfold.testing.simulation import hanging
+from runfold.testing.simulation.hanging import Over
+from runfold.testing.simulation.loop import VirtualLoop
+
 T = TypeVar("T")
 
-PATIENCE = 60.0
-"""Real seconds for which a handler may keep the turn: then it hangs where nobody can see."""
-
+LOST_PATIENCE = 1.0
+"""Real seconds for which a thread that hangs is waited for at the end."""
+SLICE = 0.25
 _THREADS: dict[int, _Thread] = {}
 """The threads of all simulations, by ident."""
 _WAIT = threading.Condition.wait
 _START = threading.Thread.start
-
-
-class Over(BaseException):
-    """Unwinds a handler whose simulation is over, or whose process was killed."""
-
-
-class Hung(RuntimeError):
-    """A handler blocks in a way that the simulation does not see."""
 
 
 class _Job(NamedTuple):
@@ -46,7 +40,7 @@ class _Job(NamedTuple):
 class Pool:
     """Runs sync handlers, at most ``size`` of them begun at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+    def __init__(self, loop: VirtualLoop, size: int) -> None:
         self._loop, self._free = loop, size
         self._waiting: deque[_Job] = deque()
         self._idle: list[_Thread] = []
@@ -62,6 +56,8 @@ class Pool:
     def close(self) -> None:
         """Unwind what still runs; the threads end."""
         self._waiting.clear()
+        for thread in self._threads:
+            thread.give_up()
         for thread in self._threads:
             thread.close()
         self._threads.clear()
@@ -91,14 +87,14 @@ class Pool:
 class _Thread:
     """One thread, and the turn that it and the loop hand to each other."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         # Plain locks, which wait in no condition: whoever acquires waits for the other's turn.
         self._go, self._back = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._back.acquire()
         self._job: Callable[[], None] | None = None
-        self._is_over = False
+        self._is_over = self._is_lost = False
         self._thread = threading.Thread(target=self._main, name="runfold-simulated", daemon=True)
         _START(self._thread)
 
@@ -122,13 +118,20 @@ class _Thread:
 
     def turn(self) -> None:
         """Let the thread run until it ends what it does, or blocks."""
+        self._is_lost = True  # Until it comes back.
         self._go.release()
-        if not self._back.acquire(timeout=PATIENCE):
-            frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001
-            place = "".join(traceback.format_stack(frame)[-3:]) if frame is not None else "?"
-            raise Hung(
-                f"a sync handler did not return within {PATIENCE:.0f} real seconds:\n{place}"
-            )
+        began = time.monotonic()
+        try:
+            # In slices: whoever interrupts a simulation reaches this thread in between.
+            while not self._back.acquire(timeout=min(SLICE, hanging.PATIENCE)):
+                is_late = time.monotonic() - began >= hanging.PATIENCE
+                error = hanging.hung(self._thread) if is_late else None
+                if error is not None:
+                    self.loop.touched(error)
+                    return
+        except Over:
+            return
+        self._is_lost = False
 
     def block(self, waiter: _Waiter, timeout: float | None) -> bool:
         """Give the turn back until ``waiter`` is released or ``timeout`` virtual seconds pass."""
@@ -143,11 +146,16 @@ class _Thread:
             alarm.cancel()
         return waiter.is_notified
 
-    def close(self) -> None:
-        """Unwind what it does and let it end."""
+    def give_up(self) -> None:
+        """Have what it does unwound as soon as it runs."""
         self._is_over = True
+        if self._is_lost:
+            hanging.interrupt(self._thread)
+
+    def close(self) -> None:
+        """Let it end."""
         self._go.release()
-        self._thread.join(PATIENCE)
+        self._thread.join(LOST_PATIENCE if self._is_lost else hanging.PATIENCE)
 
     def _goes_on(self) -> bool:
         return not self._is_over
@@ -172,7 +180,7 @@ class _Waiter:
 
     __slots__ = ("_context", "_loop", "_thread", "is_done", "is_notified")
 
-    def __init__(self, thread: _Thread, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, thread: _Thread, loop: VirtualLoop) -> None:
         self._thread, self._loop, self._context = thread, loop, copy_context()
         self.is_done = self.is_notified = False
 
@@ -191,6 +199,12 @@ class _Waiter:
 def is_simulated_thread() -> bool:
     """Return whether this is the thread of a sync handler."""
     return threading.get_ident() in _THREADS
+
+
+def monotonic() -> float:
+    """Stand for ``time.monotonic`` where it bounds waits: virtual in threads of handlers."""
+    thread = _THREADS.get(threading.get_ident())
+    return time.monotonic() if thread is None else thread.loop.time()
 
 
 def wait(condition: Any, timeout: float | None = None) -> bool:

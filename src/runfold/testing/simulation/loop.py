@@ -76,6 +76,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """``outside``: the host of what belongs to no other. ``rest`` is asked whenever nothing is
     ready: it moves time and returns True, or returns False to stop."""
 
+    touched: Callable[[RuntimeError], None]
+    """Told of what ends the simulation, before it is raised or instead."""
+
     def __init__(self, outside: Host) -> None:
         super().__init__()
         self.set_debug(False)

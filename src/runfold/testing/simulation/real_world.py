@@ -7,42 +7,48 @@ has ended they are what they were.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import inspect
+import multiprocessing.process
 import os
+import queue
+import select
 import socket
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from runfold.define.handler import Handler
 from runfold.runtime.context_logging import CURRENT
 from runfold.testing.simulation import lockstep
 from runfold.testing.simulation.loop import VirtualLoop
 from runfold.testing.simulation.ordered import REPLACED
+from runfold.testing.simulation.places import UNKNOWN, place_of
 
+_OF_NAMES = ("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr")
+_OF_PROCESSES = (
+    "system", "fork", "forkpty", "posix_spawn", "posix_spawnp", "execv", "execve", "startfile",
+)  # fmt: skip
+_OWN_LOOP = "runs an event loop of its own (asyncio.run); make it an async handler"
 _ENTRANCES: tuple[tuple[Any, str, str], ...] = (
     (time, "sleep", "sleeps for real (time.sleep); in an async handler await asyncio.sleep"),
     (socket.socket, "__init__", "opens a socket"),
     (socket, "create_connection", "opens a connection"),
-    (socket, "getaddrinfo", "asks for an address"),
+    *((socket, name, "asks for an address") for name in _OF_NAMES),
+    *((select, name, "waits for sockets") for name in ("select", "poll", "epoll")),
     (subprocess.Popen, "__init__", "starts a process"),
-    (os, "system", "starts a process (os.system)"),
+    (multiprocessing.process.BaseProcess, "start", "starts a process"),
+    *((os, name, f"starts a process (os.{name})") for name in _OF_PROCESSES),
     (threading.Thread, "start", "starts a thread"),
+    *((owner, "new_event_loop", _OWN_LOOP) for owner in (asyncio, asyncio.events)),
     (concurrent.futures.ThreadPoolExecutor, "submit", "hands work to a thread"),
     (concurrent.futures.ProcessPoolExecutor, "submit", "hands work to a process"),
 )
-_LIBRARY = tuple(os.path.normcase(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
-_PACKAGES = tuple(os.path.normcase(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
-_OURS = os.path.normcase(str(Path(__file__).parents[2])) + os.sep
-
-
-_UNKNOWN = "an unknown place"
 
 
 class RealWorld(RuntimeError):
@@ -71,9 +77,6 @@ _OF_LOOPS = {
 class GuardedLoop(VirtualLoop):
     """A loop without a way out: what leads to the real world raises ``RealWorld``."""
 
-    touched: Callable[[RealWorld], None]
-    """Told of each error before it is raised."""
-
     def _process_events(self, events: object) -> None:
         """Do nothing: there are none."""
 
@@ -94,6 +97,8 @@ class _Installed:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
+        self.guards: dict[int, Any] = {}
+        """The guard of each entrance that is a function, by the function's own address."""
         self.originals: list[tuple[Any, str, Any]] = []
 
 
@@ -101,19 +106,40 @@ _INSTALLED = _Installed()
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """Guard the entrances inside the block."""
+def guarded(namespaces: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
+    """Guard the entrances inside the block.
+
+    ``namespaces``: of modules that may have them under names of their own (``from time import
+    sleep``), which are guarded as well.
+    """
+    own: list[tuple[dict[str, Any], str, Any]] = []
     with _INSTALLED.lock:
         if not _INSTALLED.users:
             _install()
         _INSTALLED.users += 1
+        for names in namespaces:
+            own += [(names, name, was) for name, was in names.items() if _is_entrance(was)]
+        for names, name, was in own:
+            names[name] = _INSTALLED.guards[id(was)]
     try:
         yield
     finally:
         with _INSTALLED.lock:
+            for names, name, was in own:
+                names[name] = was
             _INSTALLED.users -= 1
             if not _INSTALLED.users:
                 _restore()
+
+
+def _is_entrance(value: Any) -> bool:
+    return id(value) in _INSTALLED.guards
+
+
+def namespaces(handlers: Iterable[Handler]) -> list[dict[str, Any]]:
+    """Return the names of the modules in which handlers are written, each module once."""
+    found = (getattr(inspect.unwrap(one.fn), "__globals__", None) for one in handlers)
+    return list({id(names): names for names in found if names is not None}.values())
 
 
 _CURE = "a simulation has no such thing: stub the step, or give it a double through deps="
@@ -127,8 +153,9 @@ def refuse(what: str, cure: str = _CURE) -> RealWorld | None:
         return None
     handler = attempt.task.handler
     place = place_of(sys._getframe(1))  # noqa: SLF001 - there is no public way
-    if place == _UNKNOWN:  # Asked on the loop for a `def`, which waits on its thread.
-        code = handler.fn.__code__
+    code = getattr(inspect.unwrap(handler.fn), "__code__", None)
+    if place == UNKNOWN and code is not None:
+        # Asked on the loop for a `def`, which waits on its thread.
         place = f"{code.co_filename}:{code.co_firstlineno}"
     error = RealWorld(
         f"the handler of step {handler.step!r} of {handler.flow!r} {what}, at {place}; {cure}"
@@ -139,17 +166,26 @@ def refuse(what: str, cure: str = _CURE) -> RealWorld | None:
 
 def _install() -> None:
     for owner, name, what in _ENTRANCES:
-        original = getattr(owner, name)
-        _INSTALLED.originals.append((owner, name, original))
-        setattr(owner, name, _guard(original, what))
-    _INSTALLED.originals.append((threading.Condition, "wait", threading.Condition.wait))
-    setattr(threading.Condition, "wait", _wait)  # noqa: B010 - as the others
-    owner, name, code = REPLACED
+        original = getattr(owner, name, None)
+        if original is not None:  # Not every system has all of them.
+            guard = _guard(original, what)
+            _set(owner, name, guard)
+            if not isinstance(owner, type):
+                _INSTALLED.guards[id(original)] = guard
+    _set(threading.Condition, "wait", _wait)
+    # By which waits with a timeout are bounded in the standard library.
+    _set(threading, "_time", lockstep.monotonic)
+    _set(queue, "time", lockstep.monotonic)
+    _set(*REPLACED)
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
     _INSTALLED.originals.append((owner, name, getattr(owner, name)))
-    setattr(owner, name, code)
+    setattr(owner, name, value)
 
 
 def _restore() -> None:
+    _INSTALLED.guards.clear()
     while _INSTALLED.originals:
         owner, name, original = _INSTALLED.originals.pop()
         setattr(owner, name, original)
@@ -172,17 +208,3 @@ def _wait(condition: Any, timeout: float | None = None) -> bool:
         if error is not None:
             raise error
     return lockstep.wait(condition, timeout)
-
-
-def place_of(frame: FrameType | None) -> str:
-    """Return file and line of the call in ``frame``, in the caller's own code if there is any."""
-    found = None
-    while frame is not None:
-        file = os.path.normcase(frame.f_code.co_filename)
-        if not file.startswith((*_LIBRARY, _OURS)) or file.startswith(_PACKAGES):
-            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            if not file.startswith(_PACKAGES):
-                return place
-            found = found or place
-        frame = frame.f_back
-    return found or _UNKNOWN

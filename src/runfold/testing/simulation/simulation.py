@@ -15,7 +15,7 @@ from runfold.define.handler import Handler
 from runfold.define.queue import Queue
 from runfold.define.target import Target
 from runfold.errors import RunfoldError
-from runfold.flow.definition import COMPENSATION_SUFFIX
+from runfold.flow.definition import ACTIVATIONS_MAX, COMPENSATION_SUFFIX
 from runfold.flow.retry import policy_of
 from runfold.ports import Committed
 from runfold.settings import Settings, Span
@@ -28,9 +28,10 @@ from runfold.testing.simulation.calls import Call, Spy
 from runfold.testing.simulation.desk import Desk, at_once
 from runfold.testing.simulation.faults import Chaos, Fault, Faults
 from runfold.testing.simulation.goal import Goal, Happened, Idle, Pacer, Passed, Stuck
+from runfold.testing.simulation.hanging import Hung
 from runfold.testing.simulation.process import Process, Surroundings
 from runfold.testing.simulation.queues import SimulatedQueues
-from runfold.testing.simulation.real_world import GuardedLoop, RealWorld, guarded
+from runfold.testing.simulation.real_world import GuardedLoop, guarded, namespaces
 from runfold.testing.simulation.report import report
 from runfold.testing.simulation.run import SimulatedRun
 from runfold.testing.simulation.seeds import SeededIds, stream
@@ -53,6 +54,9 @@ GC_THRESHOLD = 200_000
 """After how many new objects garbage is collected: nothing here lives for long."""
 STEPS_MAX = 2_000_000
 """How many callbacks may run in one call without anything being recorded."""
+
+EVENTS_MAX = 5 * ACTIVATIONS_MAX
+"""How many events may be recorded in one call: more than any one run that ends by itself."""
 
 
 class Simulation:
@@ -104,7 +108,7 @@ class Simulation:
         with contextlib.ExitStack() as stack:
             self._build(stack)
             stack.enter_context(relaxed_collector(max(GC_THRESHOLD, self._settings.gc_threshold)))
-            stack.enter_context(guarded())
+            stack.enter_context(guarded(namespaces(self._handlers.values())))
             stack.callback(self._stage.close)
             stack.callback(self._end)
             for process in self._processes:
@@ -162,7 +166,9 @@ class Simulation:
         self._pacer = Pacer(loop, self._view, self._processes)
         loop.rest, loop.touched = self._pacer.rest, self._touched
         self._pacer.report = lambda what: report(what, self._view, self._desk, self._spy, loop)
-        self._error: RealWorld | None = None
+        self._error: RuntimeError | None = None
+        self._hung: Hung | None = None
+        self._events_max = EVENTS_MAX
         self._stage = Stage()
 
     def _ids_seed(self) -> int:
@@ -173,8 +179,9 @@ class Simulation:
         self._world.chaos.is_on = False
         for process in self._processes:
             process.close()
-        self._stage.run(self._loop.unwind, stop=self._loop.stop)
-        self._loop.close()
+        if not self._stage.is_lost:
+            self._stage.run(self._loop.unwind, stop=self._loop.stop, at=self._at)
+            self._loop.close()
 
     # Runs.
 
@@ -336,10 +343,20 @@ class Simulation:
         if self._stage.is_current:
             raise RunfoldError("a handler drives the simulation that it runs in; only a test can")
         self._pacer.goal = goal
-        self._stage.run(self._run, stop=self._loop.stop)
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        if self._hung is None:
+            self._events_max = self._view.head + EVENTS_MAX
+            try:
+                self._stage.run(self._run, stop=self._loop.stop, at=self._at)
+            except Hung as error:
+                self._hung = error
+        if self._hung is not None:
+            raise self._hung
+        touched, self._error = self._error, None
+        if touched is not None:
+            raise touched
+
+    def _at(self) -> object:
+        return self._loop.left, self._loop.time(), self._view.head
 
     def _run(self) -> None:
         goal, loop = self._pacer.goal, self._loop
@@ -347,17 +364,23 @@ class Simulation:
         if goal is not None and not goal.is_met(is_idle=False):
             loop.run_forever()
         if loop.left <= 0:
-            raise Stuck(self._pacer.report(f"{STEPS_MAX} callbacks ran and recorded nothing"))
+            what = f"{STEPS_MAX} callbacks ran and recorded nothing"
+            if self._view.head >= self._events_max:
+                what = f"{EVENTS_MAX} events were recorded in one call, and it goes on"
+            raise Stuck(self._pacer.report(what))
 
     def _committed(self, committed: Committed) -> None:
         loop, goal = self._loop, self._pacer.goal
         if committed.first_position:
-            loop.left = STEPS_MAX
+            loop.left = STEPS_MAX if committed.first_position < self._events_max else 0
             if goal is not None and goal.is_met(is_idle=False):
                 loop.stop()
 
-    def _touched(self, error: RealWorld) -> None:
-        self._error = self._error or error
+    def _touched(self, error: RuntimeError) -> None:
+        if isinstance(error, Hung):
+            self._hung = error
+        else:
+            self._error = self._error or error
         self._loop.stop()
 
     def _check_begun(self) -> None:
