@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from runfold.runtime.context_logging import CURRENT
+from runfold.testing.simulation import lockstep
 from runfold.testing.simulation.places import place_of
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
@@ -29,9 +30,10 @@ _CALLS = {
 _OF_DATES = ("now", "utcnow", "today")
 _OF_RANDOM = ("random", "getrandbits")
 _NAMES = {call.__name__ for call in _CALLS} | {*_OF_DATES, *_OF_RANDOM}
-_NOT_ITS_OWN = tuple(
-    os.path.normcase(str(Path(os.__file__).parent / name))
-    for name in ("logging", "asyncio", "concurrent", "threading.py", "queue.py", "sched.py")
+_BOUNDING = ("logging", "asyncio", "concurrent", "threading.py", "queue.py", "sched.py")
+_NOT_ITS_OWN = (
+    *(os.path.normcase(str(Path(os.__file__).parent / name)) for name in _BOUNDING),
+    os.path.normcase(lockstep.__file__),
 )
 """What stamps log lines and bounds waits: no handler's outcome depends on that."""
 _FOR_PEOPLE = {
