@@ -29,7 +29,7 @@ from runfold.flow.events import (
     StepProgress,
     StepStarted,
 )
-from runfold.flow.run import Run
+from runfold.flow.run import Run, evolve
 from runfold.flow.work import Decision
 from runfold.kernel.event import Draft, Recorded
 from runfold.ports import Clock, Cursors, EventLog, Item, Members, Outcome, Refusal
@@ -59,9 +59,7 @@ OVER_MAX = 5000
 CURSOR = "dispatcher"
 
 # What never makes anything due by itself.
-_QUIET = frozenset(
-    event.TOPIC for event in (StepStarted, StepProgress, Log, Output, Record, Emit, State)
-)
+_QUIET = frozenset((StepStarted, StepProgress, Log, Output, Record, Emit, State))
 # What nothing can follow, or what belongs to no run.
 _NEVER_DUE = ENDS | TOPICS | {FlowDefined.TOPIC}
 
@@ -304,21 +302,24 @@ class Dispatcher:
                 await asyncio.sleep(0)
 
     def _fold_one(self, recorded: Recorded) -> None:
-        stream = recorded.stream
+        stream, event = recorded.stream, recorded.event
         run = self._runs.get(stream)
-        if run is not None and recorded.version <= run.version:
-            return  # Folded ahead of its commit, or read twice.
-        if stream in self._over:
-            return
-        run = self._runs.fold(recorded)
         if run is None:
+            if stream in self._over:
+                return
+            run = self._runs.begin(recorded)
+        elif recorded.version <= run.version:
+            return  # Folded ahead of its commit, or read twice.
+        if run is None or recorded.version != run.version + 1:
             # Not in memory, or a hole in what is: the turn reads it whole.
             self._runs.forget(stream)
-            if recorded.event.TOPIC not in _NEVER_DUE:
+            if event.TOPIC not in _NEVER_DUE:
                 self._again.add(stream)
-        elif run.ended:
+            return
+        evolve(run, recorded)
+        if run.outcome is not None:
             self._end(stream)
-        elif recorded.event.TOPIC not in _QUIET:
+        elif type(event) not in _QUIET:
             self._again.add(stream)
 
     def _end(self, stream: int) -> None:

@@ -42,12 +42,16 @@ class Runs:
         """Drop everything."""
         self._runs.clear()
 
-    def fold(self, recorded: Recorded) -> Run | None:
-        """Fold the event that is next in its run; None when that needs a read (``load``)."""
-        run = self._runs.get(recorded.stream) or self._begin(recorded)
-        if run is None or recorded.version != run.version + 1:
+    def begin(self, recorded: Recorded) -> Run | None:
+        """Return the run that ``recorded`` starts, not folded yet; None when it starts none, or
+        its definition is not in memory."""
+        if recorded.version != 1 or not isinstance(recorded.event, FlowStart):
             return None
-        evolve(run, recorded)
+        definition = self._definitions.known(recorded.event.definition)
+        if definition is None:
+            return None
+        run = self._empty(definition)
+        self._keep(recorded.stream, run)
         return run
 
     async def load_all(self, streams: Sequence[int]) -> list[Recorded]:
@@ -98,16 +102,6 @@ class Runs:
                 break
         if run is not None:
             self._keep(stream, run)
-        return run
-
-    def _begin(self, recorded: Recorded) -> Run | None:
-        if recorded.version != 1 or not isinstance(recorded.event, FlowStart):
-            return None
-        definition = self._definitions.known(recorded.event.definition)
-        if definition is None:
-            return None
-        run = self._empty(definition)
-        self._keep(recorded.stream, run)
         return run
 
     async def _new(self, start: FlowStart) -> Run:

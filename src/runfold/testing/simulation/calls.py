@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runfold.define.values import Value
 from runfold.errors import InvalidInput
-from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored
+from runfold.flow.events import Emit, ErrorInfo, StepCompleted, StepErrored
 from runfold.kernel.event import Draft
 from runfold.runtime.task import Task
 
 
-@dataclass(slots=True, kw_only=True)
 class Call:
     """One call of a handler.
 
@@ -24,47 +21,56 @@ class Call:
     or may have lost its lease.
     """
 
-    flow: str
-    step: str
-    run_id: str
-    attempt: int
-    input: Any = field(init=False)
+    __slots__ = (
+        "_stored", "_value", "at", "attempt", "emitted", "error", "flow", "input", "outcome",
+        "result", "run_id", "step", "worker",
+    )  # fmt: skip
+
+    input: Any
     """As the handler was given it; plain JSON when it could not be read as annotated."""
-    at: datetime
-    """The simulated moment."""
-    worker: str
-    """The name of the simulated process."""
-    outcome: str = "running"
-    result: Any = None
-    """What it returned, plain."""
-    error: ErrorInfo | None = None
-    emitted: list[str] = field(default_factory=list)
-    """The names of what it emitted."""
-    _stored: tuple[Value, Any] = field(repr=False, compare=False)
-    """How the input is read, and the input as the log has it: of both nobody changes anything."""
+
+    def __init__(self, task: Task, at: datetime, worker: str) -> None:
+        handler = task.handler
+        # How the input is read, and the input as the log has it: of both nobody changes anything.
+        self._value, self._stored = handler.input, task.input
+        self.flow, self.step = handler.flow, handler.step
+        self.run_id, self.attempt = task.run_id, task.job.attempt
+        self.at = at
+        """The simulated moment."""
+        self.worker = worker
+        """The name of the simulated process."""
+        self.outcome = "running"
+        self.result: Any = None
+        """What it returned, plain."""
+        self.error: ErrorInfo | None = None
+        self.emitted: list[str] = []
+        """The names of what it emitted."""
+
+    def __repr__(self) -> str:
+        return f"Call({self.flow}/{self.step}, attempt {self.attempt}, {self.outcome})"
 
     def __getattr__(self, name: str) -> Any:
         if name != "input":
             raise AttributeError(name)
         # Read when somebody asks, which few do: the handler was given a copy of its own.
-        value, stored = self._stored
         try:
-            self.input = value.load(stored)
+            self.input = self._value.load(self._stored)
         except InvalidInput:
-            self.input = deepcopy(stored)
+            self.input = deepcopy(self._stored)
         return self.input
 
     def end(self, drafts: Sequence[Draft]) -> None:
         """Note how it ended: with ``drafts``, none when it was left."""
-        self.outcome = "left"
-        for draft in drafts:
-            event = draft.event
-            if isinstance(event, StepCompleted):
-                self.outcome, self.result = "completed", event.result
-            elif isinstance(event, StepErrored):
-                self.outcome, self.error = "errored", event.error
-            elif event.TOPIC == "emit":
-                self.emitted.append(getattr(event, "name", ""))
+        if not drafts:
+            self.outcome = "left"
+            return
+        event = drafts[-1].event
+        if isinstance(event, StepCompleted):
+            self.outcome, self.result = "completed", event.result
+        elif isinstance(event, StepErrored):
+            self.outcome, self.error = "errored", event.error
+        if len(drafts) > 1:
+            self.emitted = [draft.event.name for draft in drafts if isinstance(draft.event, Emit)]
 
 
 class Spy:
@@ -76,10 +82,6 @@ class Spy:
 
     def begin(self, task: Task, worker: str) -> Call:
         """Note that the handler of ``task`` is called."""
-        handler = task.handler
-        call = Call(
-            flow=handler.flow, step=handler.step, run_id=task.run_id, attempt=task.job.attempt,
-            _stored=(handler.input, task.input), at=self._now(), worker=worker,
-        )  # fmt: skip
+        call = Call(task, self._now(), worker)
         self.calls.append(call)
         return call
