@@ -67,6 +67,12 @@ def test_code_that_has_changed(runfold: Call, recorded: str, options: tuple[str,
 def test_what_cannot_be_asked(runfold: Call, recorded: str) -> None:
     assert runfold("replay", "first:rf", "--file", "nowhere").exit_code == 2
     assert runfold("replay", "first:rf", "--since", "yesterday").exit_code == 2
+    unknown = runfold("replay", "first:rf", "--flow", "nothing")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "no flow or job called 'nothing' was ever served here" in unknown.stderr
+    both = runfold("replay", "first:rf", "--file", "you.capsule", "--since", "2026-01-01")
+    assert both.exit_code == 2
+    assert "--since and --until choose runs of the database" in both.stderr
     nothing = runfold("replay", "first:rf", "--file", "you.capsule", "--flow", "other")
     assert (nothing.exit_code, nothing.stdout) == (1, "")
     Path("bad.capsule").write_text("{}")

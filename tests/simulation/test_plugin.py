@@ -51,6 +51,43 @@ def test_a_failure_names_the_seed_and_what_went_wrong(tmp_path: Path) -> None:
     assert "seed 77 at" in told
 
 
+def test_a_fixture_that_fails_names_the_seed_too(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        """
+import pytest
+from runfold import Flow
+
+flow = Flow("one")
+
+@flow.entry()
+async def work(number): ...
+
+@pytest.fixture
+def before(simulation):
+    raise RuntimeError(simulation(flow, seed=5).seed)
+
+@pytest.fixture
+def behind(simulation):
+    yield simulation(flow, seed=6)
+    raise RuntimeError("behind")
+
+def test_before(before): ...
+
+def test_behind(behind): ...
+""",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert "1 passed, 2 errors" in done.stdout
+    assert 'test_before" --runfold-seed' in done.stdout
+    assert 'test_behind" --runfold-seed' in done.stdout
+    assert done.stdout.count("a simulation of seed 5") == 1
+    assert done.stdout.count("a simulation of seed 6") == 1
+
+
 def test_a_seed_can_be_repeated(tmp_path: Path) -> None:
     first = run(tmp_path)
     seed = first.partition("--runfold-seed ")[2].split()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
@@ -15,7 +15,15 @@ import pytest
 from annotated_types import Ge, Lt, MaxLen, MinLen, MultipleOf
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    FutureDatetime,
+    Json,
+    PastDate,
+    StringConstraints,
+)
 from pydantic.networks import HttpUrl, IPvAnyAddress
 from typing_extensions import TypedDict
 
@@ -24,6 +32,8 @@ from runfold import Flow, InvalidDefinition, Queue
 from runfold.define.values import value_of
 from runfold.testing.strategies import inputs
 from testing.drawing import SOME, first
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Colour(enum.Enum):
@@ -60,6 +70,23 @@ class Order(BaseModel):
     notes: dict[str, float | None] = {}
 
 
+class Offer(BaseModel):
+    """Of each field but a few values fit, and of no schema's own: all must do so together."""
+
+    price: Decimal = Field(max_digits=6, decimal_places=2, gt=0)
+    discount: Decimal = Field(multiple_of=Decimal("0.5"), ge=0, lt=Decimal("7.5"))
+    zip: Annotated[str, StringConstraints(pattern=r"^\d{5}$")]
+    by_year: dict[int, float]
+    by_day: dict[date, Decimal]
+    was: PastDate
+    until: FutureDatetime
+    within: Annotated[date, Ge(date(2026, 1, 1)), Lt(date(2026, 2, 1))]
+    at: Annotated[
+        datetime, Ge(datetime(2026, 1, 1, tzinfo=UTC)), Lt(datetime(2027, 1, 1, tzinfo=UTC))
+    ]
+    meta: Json[dict[str, int]]
+
+
 @dataclasses.dataclass
 class Point:
     x: float
@@ -72,7 +99,7 @@ class Options(TypedDict):
 
 
 ANNOTATIONS: list[Any] = [
-    Any, int, str, bool, None, bytes, float, Colour, Tree, Order, Point, Options, Line,
+    Any, int, str, bool, None, bytes, float, Colour, Tree, Order, Offer, Point, Options, Line,
     Sequence[int], tuple[int, str], tuple[float, ...], set[int], frozenset[str],
     dict[str, Order], dict[UUID, int], dict[Literal["a", "b"], int], list[Cat | Dog | None],
     Annotated[int, MultipleOf(7), Ge(10)], Annotated[list[int], MinLen(2), MaxLen(2)],
@@ -161,3 +188,8 @@ class _NoSchema:
         from pydantic.errors import PydanticInvalidForJsonSchema
 
         raise PydanticInvalidForJsonSchema("it has none")
+
+
+def test_a_pattern_that_python_does_not_know_is_refused() -> None:
+    with pytest.raises(InvalidDefinition, match=r"no texts of the pattern .* can be drawn"):
+        inputs(Annotated[str, StringConstraints(pattern=r"^\p{Lu}$")])

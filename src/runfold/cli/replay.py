@@ -34,6 +34,8 @@ def replay(
 
     The runs are those in the database of APP, or in files. Exit status 1 when one diverges.
     """
+    if paths and (since or until):
+        raise click.UsageError("--since and --until choose runs of the database, not of --file")
     report = _of_files(app, paths, flow) if paths else asyncio.run(_of_log(app, flow, since, until))
     if markdown is not None:
         try:

@@ -155,10 +155,13 @@ class Runs:
 
         No handler runs and nothing is recorded. ``of``: runs of one flow or job. ``since``,
         ``until``: created at or after, and before, a moment (aware). ``values``: also whether
-        recorded inputs, emits and results fit today's annotations.
+        recorded inputs, emits and results fit today's annotations. Raises ``UnknownTarget`` for a
+        name that neither this process nor the log knows.
         """
         query, found = self._query(of, None, None, None, since, until), list[Replayed]()
         engine, catalog = self._session.engine, self._session.catalog
+        if isinstance(of, str) and catalog.sealed(of) is None:
+            await catalog.resolve(of, engine.node)
         async for stream in self._finder.streams(query):
             name = (await engine.node.store.names([stream]))[stream]
             history = [recorded async for recorded, _ in engine.sized(stream)]

@@ -76,12 +76,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Name the seed, and what went wrong, of a test that failed."""
     report: Any = yield
     used = item.stash.get(_USED, [])
-    if report.when == "call" and report.failed and used:
+    if report.failed and used:  # The test itself, or a fixture around it.
         lines = [f'pytest "{item.nodeid}" --runfold-seed {item.config.stash[_SEED]}', ""]
         for sim in used:
-            lines.append(
-                f"a simulation of seed {sim.seed}, at {sim.now}, with {len(sim.faults)} faults"
-            )
-            lines += [f"    {fault}" for fault in sim.faults[:FAULTS_MAX]]
+            faults = sim.faults
+            lines.append(f"a simulation of seed {sim.seed}, at {sim.now}; faults: {len(faults)}")
+            lines += [f"    {fault}" for fault in faults[:FAULTS_MAX]]
         report.sections.append(("simulation: repeat it with", "\n".join(lines)))
     return report

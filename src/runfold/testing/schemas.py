@@ -20,6 +20,7 @@ from pydantic.errors import PydanticUserError
 
 from runfold.define.values import ANY, Value, value_of
 from runfold.errors import InvalidDefinition, InvalidInput
+from runfold.testing.schemas_bounded import Detailed, dates, datetimes, decimals
 
 Schema = Mapping[str, Any]
 Values = st.SearchStrategy[Any]
@@ -49,7 +50,7 @@ def values_of(annotation: Any) -> Values:
     if value is ANY:
         return json_values()
     try:
-        schema = TypeAdapter(annotation).json_schema()
+        schema = TypeAdapter(annotation).json_schema(schema_generator=Detailed)
     except PydanticUserError as error:
         raise InvalidDefinition(
             f"no values of {annotation!r} can be drawn: {str(error).splitlines()[0]}; "
@@ -96,9 +97,12 @@ class _Schemas:
                 return st.one_of([self.of(one) for one in schema[several]])
         if "allOf" in schema and len(schema["allOf"]) == 1:
             return self.of(schema["allOf"][0])
+        if schema.get("contentMediaType") == "application/json":
+            return self.of(schema.get("contentSchema", {})).map(json.dumps)
         make: Callable[[Schema], Values] | None = {
             "string": _string, "integer": _integer, "number": _number, "boolean": _boolean,
             "null": _null, "array": self._array, "object": self._object,
+            "decimal": decimals, "date": dates, "datetime": datetimes,
         }.get(schema.get("type", ""))  # fmt: skip
         return json_values() if make is None else make(schema)
 
@@ -139,7 +143,7 @@ class _Schemas:
             "min_size": schema.get("minProperties", 0),
             "max_size": schema.get("maxProperties", schema.get("minProperties", 0) + ITEMS_MAX),
         }
-        keys = self.of({"type": "string", **schema.get("propertyNames", {})})
+        keys = self.of({"type": "string", **schema.get("propertyNames", {})}).map(_as_key)
         for pattern, one in schema.get("patternProperties", {}).items():
             return st.dictionaries(st.from_regex(pattern), self.of(one), **bounds)
         more = schema.get("additionalProperties", "properties" not in schema)
@@ -154,10 +158,27 @@ def _string(schema: Schema) -> Values:
         return made
     least, most = schema.get("minLength", 0), schema.get("maxLength")
     if "pattern" in schema:
-        return st.from_regex(re.compile(schema["pattern"])).filter(
+        return st.from_regex(_compiled(schema["pattern"])).filter(
             lambda text: least <= len(text) <= (len(text) if most is None else most)
         )
     return st.text(_LETTERS, min_size=least, max_size=least + ITEMS_MAX if most is None else most)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Pydantic's `$` is the end, never a line break before it, and of digits and letters Python
+    # knows some that pydantic does not.
+    ends = pattern.endswith("$") and not pattern.endswith("\\$")
+    try:
+        return re.compile(pattern[:-1] + r"\Z" if ends else pattern, re.ASCII)
+    except re.error as error:
+        raise InvalidDefinition(
+            f"no texts of the pattern {pattern!r} can be drawn: {error}; write a strategy for it "
+            "with st.builds()"
+        ) from error
+
+
+def _as_key(plain: Any) -> str:
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def _integer(schema: Schema) -> Values:
