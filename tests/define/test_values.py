@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, field_serializer
 from typing_extensions import TypedDict
 
 from parameters import shown
@@ -71,6 +71,16 @@ class Strict(BaseModel):
 class Base64(BaseModel):
     model_config = ConfigDict(ser_json_bytes="base64")
     raw: bytes
+
+
+class Grouped(BaseModel):
+    names: set[str]
+    said: set[str]
+    inner: Grouped | None
+
+    @field_serializer("said")
+    def _spoken(self, said: set[str]) -> str:
+        return ", ".join(sorted(said, reverse=True))
 
 
 class Holder(BaseModel):
@@ -223,6 +233,20 @@ def test_what_json_would_not_bring_back_is_refused_with_its_path(
         Value(annotation).dump(value, "the input of 'x'")
     assert [fault["loc"] for fault in caught.value.details] == locs
     assert str(caught.value).startswith("the input of 'x' does not fit: ")
+
+
+def test_sets_are_stored_in_an_order_that_every_process_has() -> None:
+    letters = frozenset("hgfedcba")
+    assert Value(frozenset[str]).dump(letters, "x") == list("abcdefgh")
+    pairs = {"a": {(2, "a"), (1, "b")}}
+    assert Value(dict[str, set[tuple[int, str]]]).dump(pairs, "x") == {"a": [[1, "b"], [2, "a"]]}
+    assert Value().dump({"a": [set(letters), letters]}, "x") == {"a": [list("abcdefgh")] * 2}
+    said = Grouped(names=set(letters), said={"a", "b"}, inner=None)
+    whole = Grouped(names={"z", "y"}, said=set(), inner=said)
+    stored = Value(Grouped).dump(whole, "x")
+    assert stored["names"] == ["y", "z"]
+    assert stored["inner"] == {"names": list("abcdefgh"), "said": "b, a", "inner": None}
+    assert Value(set[str]).load(["b", "a"]) == {"a", "b"}
 
 
 def test_a_cycle_is_refused() -> None:

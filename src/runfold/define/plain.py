@@ -104,6 +104,10 @@ def _dump(value: Any, path: Path, faults: Faults) -> Any:
         return {_key(k, path, faults): _dump(v, (*path, k), faults) for k, v in value.items()}
     if kind is list or kind is tuple:
         return [_dump(v, (*path, i), faults) for i, v in enumerate(value)]
+    if kind is set or kind is frozenset:
+        # Its order is that of this process; what is stored is compared, and hashed.
+        made = [_dump(v, (*path, i), faults) for i, v in enumerate(value)]
+        return made if faults else sorted(made, key=to_json)
     before = len(faults)
     _look(value, path, faults, leaves=False)
     if len(faults) > before:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, to_json
+from pydantic_core.core_schema import wrap_serializer_function_ser_schema
 
 _UNCHECKED = frozenset(
     {"float", "any", "datetime", "decimal", "is-instance", "custom-error", "json", "callable"}
 )
 _TEXT = frozenset({"str", "any", "enum", "literal", "is-instance"})
 _MODELS = frozenset({"model", "dataclass", "typed-dict"})
+_SETS = frozenset({"set", "frozenset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Shape:
     is_open: bool
     """Somewhere it takes anything, and would hand out parts of what it is read from."""
     mended: CoreSchema | None
-    """Its schema, made to read the bytes that it writes; None where it does already."""
+    """Its schema, made to read the bytes that it writes, and to write sets in an order that is
+    the same in every process; None where it does already."""
 
 
 def shape_of(schema: CoreSchema) -> Shape:
@@ -46,7 +49,11 @@ def shape_of(schema: CoreSchema) -> Shape:
         reads_json=strict or encodes,
         has_aliases=any("validation_alias" in node for node in nodes),
         is_open="any" in kinds,
-        mended=cast("CoreSchema", _mended(schema)) if _is_one_way(configs) else None,
+        mended=(
+            cast("CoreSchema", _mended(schema))
+            if _is_one_way(configs) or not kinds.isdisjoint(_SETS)
+            else None
+        ),
     )
 
 
@@ -58,9 +65,14 @@ def _is_one_way(configs: list[dict[str, Any]]) -> bool:
 
 
 def _mended(schema: Any) -> Any:
-    """Return a copy of the schema in which bytes are read in the encoding they are written in."""
+    """Return a copy of the schema in which bytes are read in the encoding they are written in.
+
+    And in which sets are written in order, unless somebody has said how they are written.
+    """
     if isinstance(schema, dict):
         made = {key: _mended(value) for key, value in schema.items()}
+        if made.get("type") in _SETS and "serialization" not in made:
+            made["serialization"] = wrap_serializer_function_ser_schema(_in_order, when_used="json")
         if made.get("type") in _MODELS and "config" in made:
             written = made["config"].get("ser_json_bytes", "utf8")
             made["config"] = {**made["config"], "val_json_bytes": written}
@@ -70,6 +82,15 @@ def _mended(schema: Any) -> Any:
     if isinstance(schema, tuple):
         return tuple(_mended(item) for item in schema)
     return schema
+
+
+def _in_order(value: Any, written: Callable[[Any], list[Any]]) -> list[Any]:
+    """Return the members of a set as they are written, in the order of their JSON.
+
+    A set has the order of its hashes, which differ from process to process: what is equal is to
+    be stored alike, for it is compared, and hashed.
+    """
+    return sorted(written(value), key=to_json)
 
 
 def _nodes(part: Any, seen: set[int]) -> Iterator[dict[str, Any]]:
