@@ -103,6 +103,20 @@ async def test_a_queue_goes_on_by_itself_when_its_pause_is_over(url: str) -> Non
         assert started >= until
 
 
+@pytest.mark.parametrize("key", [None, "zoe"])
+@scenario
+async def test_a_pause_may_be_made_shorter(url: str, key: str | None) -> None:
+    queue = mail(limits=[Concurrency(5, key="to")])
+    async with Runfold(url, queues=[queue]) as rf:
+        await rf.queues.pause("mail", key=key)
+        run = await rf.start("mail/send", {"to": "zoe"})
+        await rf.run_until_idle()
+        assert (await run.state()).started_at is None
+        until = datetime.now(UTC) + timedelta(seconds=0.3)
+        await rf.queues.pause("mail", key=key, until=until)
+        await run.result(timeout=10)
+
+
 @scenario
 async def test_one_key_of_a_queue_is_paused_alone(url: str) -> None:
     queue = mail(limits=[Concurrency(5, key="to")])

@@ -30,12 +30,13 @@ BEGIN
             v_until := (v_part ->> 1)::timestamptz;
             IF v_until IS NULL THEN
                 DELETE FROM runfold.closures c WHERE c.log_id = p_log AND c.bucket = v_part ->> 0;
-                PERFORM runfold.wake(p_log, ARRAY[v_part ->> 0], p_place);
             ELSE
                 INSERT INTO runfold.closures (until, log_id, bucket)
                 VALUES (v_until, p_log, v_part ->> 0)
                 ON CONFLICT (log_id, bucket) DO UPDATE SET until = excluded.until;
             END IF;
+            -- Closed as well: until when may be sooner than what those who wait were told.
+            PERFORM runfold.wake(p_log, ARRAY[v_part ->> 0], p_place);
         END LOOP;
 
         FOR v_part IN SELECT s.value FROM jsonb_array_elements(v_item -> 'changes') s LOOP

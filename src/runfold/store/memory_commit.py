@@ -148,8 +148,8 @@ def _limit(log: Log, item: Item, ts: datetime, place: int) -> None:
         log.limits.forget_closures(ts)
     for closure in item.closures:
         log.limits.close(closure)
-        if closure.until is None:
-            log.wake((closure.bucket,), place)
+        # Closed as well: until when may be sooner than what those who wait were told.
+        log.wake((closure.bucket,), place)
     if item.holds is not None and item.lease is not None:
         until = item.holds
         if not isinstance(until, datetime):

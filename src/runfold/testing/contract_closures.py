@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import pytest
+
 from runfold.ports import Claim, Item, Refusal
 from runfold.testing.contract_scene import (
     OTHER,
@@ -61,6 +65,27 @@ class ClosureContract(Contract):
         assert await scene.take() == []
         await scene.close(f"{QUEUE}=a", None)
         assert await scene.take() == ["a1"]
+
+    @pytest.mark.parametrize("until", [NEVER, after(60)])
+    async def test_a_key_that_is_closed_for_less_is_served_in_time(
+        self, scene: Scene, until: datetime
+    ) -> None:
+        for name in ("a1", "a2"):  # Two lanes, which wait for the first end.
+            await scene.add(name, key="a", limits=(f"{KEYED}={name}", STEPS))
+        await scene.close(f"{QUEUE}=a", until)
+        assert await scene.take() == []
+        await scene.close(f"{QUEUE}=a", after(10))
+        assert (await scene.served(now=after(1))).wait == 9
+        assert sorted(await scene.take(now=after(10)), key=str) == ["a1", "a2"]
+
+    async def test_a_key_that_is_closed_for_longer_stays_closed(self, scene: Scene) -> None:
+        await scene.add("a1", key="a", limits=(f"{KEYED}=a",))
+        await scene.close(f"{QUEUE}=a", after(10))
+        assert await scene.take() == []
+        await scene.close(f"{QUEUE}=a", after(60))
+        assert await scene.take(now=after(10)) == []
+        assert (await scene.served(now=after(11))).wait == 49
+        assert await scene.take(now=after(60)) == ["a1"]
 
     async def test_all_lanes_of_an_opened_bucket_are_served(self, scene: Scene) -> None:
         for key in "abc":

@@ -355,7 +355,8 @@ class Writing:
 def settings(
     item: Item, lease: Lease | None, limits: SqliteLimits, lanes: SqliteLanes, place: int
 ) -> list[str]:
-    """Take over what ``item`` says about limits and closures; return what it opens."""
+    """Take over what ``item`` says about limits and closures; return what it opens or closes:
+    until when may be sooner than what those who wait were told."""
     for scope, wanted in item.limits:
         if limits.replace(scope, wanted):
             lanes.wake_scope(scope, place)
@@ -363,4 +364,4 @@ def settings(
         limits.close(closure)
     if item.holds is not None and lease is not None:
         limits.hold_off(lease.queue, lease.limits, item.holds)
-    return [closure.bucket for closure in item.closures if closure.until is None]
+    return [closure.bucket for closure in item.closures]
