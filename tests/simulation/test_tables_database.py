@@ -155,6 +155,18 @@ def test_tables_are_created_by_a_function(tables: Any) -> None:
         pass
 
 
+def test_a_block_may_commit_by_itself() -> None:
+    def committed(connection: Connection) -> None:
+        create(connection)
+        connection.commit()
+
+    with Simulation(paying_sync(), tables=committed) as sim:
+        with sim.connect() as connection:
+            connection.execute(PAYMENTS.insert(), {"id": "mine", "amount": 1})
+            connection.commit()
+        assert paid(sim) == [1]
+
+
 def test_tables_that_cannot_be_created_begin_nothing() -> None:
     def broken(connection: Connection) -> None:
         connection.exec_driver_sql("CREATE TABLE (")

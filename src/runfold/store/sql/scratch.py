@@ -45,9 +45,9 @@ class Scratch:
         self._path = Path(self._folder.name) / "scratch.db"
         self._plain = sqlite3.connect(":memory:", check_same_thread=False)
         """Answers the questions about time that are not about now."""
-        with sqlite3.connect(self._path) as first:
-            first.execute("PRAGMA journal_mode = WAL")  # Who reads sees what was committed.
-        first.close()
+        self._connections: list[sqlite3.Connection] = []
+        """All that there were; most have been closed."""
+        self._connected().execute("PRAGMA journal_mode = WAL")  # Readers see what was committed.
         self._engine, awaited = (
             create_engine(url, creator=self._connected, poolclass=NullPool)
             for url in ("sqlite://", "sqlite+runfold_scratch://")
@@ -77,13 +77,15 @@ class Scratch:
 
     def close(self) -> None:
         """Delete it."""
-        self._plain.close()
+        for connection in (self._plain, *self._connections):
+            connection.close()
         self._folder.cleanup()
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=0, isolation_level=None, check_same_thread=False
         )
+        self._connections.append(connection)
         connection.execute("PRAGMA synchronous = OFF")  # It outlives no process.
         connection.execute("PRAGMA foreign_keys = ON")
         for name in _MOMENT_AT:
