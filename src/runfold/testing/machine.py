@@ -9,7 +9,7 @@
 
 Users' calls, workers, time, crashes, restarts, repeated commits and rebuilds come in any order.
 After each the store must hold what ``machine_model`` says: who is in which status, what waits
-where; and each claim must take what is next.
+where, what is paused; and each claim must take what is next, as far as limits let it.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class EngineMachine(Workers):
         if dice.random() < 0.5:
             for place in range(len(self._workers)):
                 self._die(place)
+        self._ask_where_it_waits()
         self._check()
 
     @precondition(lambda self: self._last is not None)
@@ -89,4 +90,6 @@ class EngineMachine(Workers):
         self._workers = [self._wait(self._engine.hire()) for _ in self._workers]
         self._stalled(None)
         self._last = None
+        self._check()
+        self._ask_where_it_waits()
         self._check()

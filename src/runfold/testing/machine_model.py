@@ -6,6 +6,7 @@ and compares. Decisions are made at once here, as they are there when nothing is
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,7 @@ from runfold.testing.machine_run import (
     PAUSE,
     QUEUES,
     TARGETS,
+    WINDOW,
     Known,
 )
 
@@ -33,8 +35,18 @@ class Model:
     """By queue, how many of its jobs are leased at once."""
     limits_of_user: dict[str, int | None] = field(default_factory=lambda: {KEYED: OF_USER})
     """By queue, how many of its jobs of one user are."""
-    paused: dict[str, float] = field(default_factory=dict)
-    """By queue, until when."""
+    rates: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(QUEUES))
+    """By queue, how many of its jobs are begun in ``WINDOW`` seconds."""
+    rates_of_user: dict[str, int | None] = field(default_factory=dict)
+    """By queue, how many of its jobs of one user are."""
+    begun: dict[tuple[str, str | None], list[float]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By queue, and by queue and user: when, as far as a rate counted it."""
+    paused: dict[tuple[str, str | None], float] = field(default_factory=dict)
+    """By queue, and by queue and user: until when."""
+    past: list[tuple[float, list[Known]]] = field(default_factory=list)
+    """How all runs were when a moment was over."""
     turns: int = 0
 
     # --- where runs come from
@@ -44,7 +56,7 @@ class Model:
         span: float | None = None,
     ) -> Known:  # fmt: skip
         """Add a run; ``span``: how long it may take from when it is due."""
-        run = Known(len(self.runs), target, user, priority, span=span)
+        run = Known(len(self.runs), target, user, priority, self.now, span=span)
         self.runs.append(run)
         if span is not None:
             run.deadline = self.now + delay + span
@@ -82,7 +94,7 @@ class Model:
 
     def _descend(self, origin: Known) -> Known:
         """Add a run that has what ``origin`` was started with; seconds of a deadline count anew."""
-        run = Known(len(self.runs), origin.target, origin.user, origin.priority)
+        run = Known(len(self.runs), origin.target, origin.user, origin.priority, self.now)
         run.starts_at, run.span, run.deadline = origin.starts_at, origin.span, origin.deadline
         if run.span is not None:
             run.deadline = max(run.starts_at or 0.0, self.now) + run.span
@@ -106,20 +118,52 @@ class Model:
         """Return the runs whose next step is in ``queue`` and so."""
         return [run for run in self.open() if run.step.queue == queue and run.work == work]
 
+    def at(self, run: Known, moment: float) -> Known | None:
+        """Return how ``run`` was at a moment: as that moment left it; None: there was none."""
+        if moment < run.since:
+            return None
+        if moment >= self.now:
+            return as_it_is(run)
+        return next(runs for now, runs in reversed(self.past) if now <= moment)[run.number]
+
     # --- what is taken
 
     def admitted(self, queue: str) -> list[Known]:
         """Return what may be taken from ``queue`` next."""
         leased = self.of_queue(queue, "leased")
-        most, of_user = self.limits[queue], self.limits_of_user.get(queue)
-        if self.paused.get(queue, 0.0) > self.now or (most is not None and len(leased) >= most):
+        if not self._has_room(queue, None, leased, self.limits[queue], self.rates[queue]):
             return []
+        of_user, rate = self.limits_of_user.get(queue), self.rates_of_user.get(queue)
         return [
             run
             for run in self.of_queue(queue, "ready")
             if not run.is_paused and run.grace_ends is None
-            and (of_user is None or sum(one.user == run.user for one in leased) < of_user)
+            and self._has_room(
+                queue, run.user, [one for one in leased if one.user == run.user], of_user, rate
+            )
         ]  # fmt: skip
+
+    def is_closed(self, queue: str, user: str | None) -> bool:
+        """Return whether ``queue`` is paused, or what is of ``user`` in it."""
+        return self.paused.get((queue, user), 0.0) > self.now
+
+    def openings(self) -> list[tuple[float, str]]:
+        """Return when a pause ends, or what a rate counts is out of its window, and of which
+        queue, if something waits there."""
+        found = {(until, queue) for (queue, _), until in self.paused.items() if until < FOREVER}
+        found |= {(at + WINDOW, queue) for (queue, _), begun in self.begun.items() for at in begun}
+        waits = {queue for queue in QUEUES if self.of_queue(queue, "ready")}
+        return sorted(one for one in found if one[0] > self.now and one[1] in waits)
+
+    def _has_room(
+        self, queue: str, user: str | None, leased: Sequence[Known], most: int | None,
+        rate: int | None,
+    ) -> bool:  # fmt: skip
+        begun = [at for at in self.begun[queue, user] if at > self.now - WINDOW]
+        is_full = (most is not None and len(leased) >= most) or (
+            rate is not None and len(begun) >= rate
+        )
+        return not (is_full or self.is_closed(queue, user))
 
     def take(self, queue: str, asked: int, taken: Sequence[Known], holder: int) -> None:
         """Lease what was taken, one after another, if each is what had to be next."""
@@ -131,6 +175,10 @@ class Model:
                 assert other.priority <= run.priority, f"{run} was given, {other} is better"
                 assert not other.is_before(run), f"{run} was given, {other} came before it"
             run.work, run.holder = "leased", holder
+            if self.rates[queue] is not None:
+                self.begun[queue, None].append(self.now)
+            if self.rates_of_user.get(queue) is not None:
+                self.begun[queue, run.user].append(self.now)
         left = self.admitted(queue)
         assert len(taken) <= asked, f"{len(taken)} jobs of {queue!r} were given, not {asked}"
         assert len(taken) == asked or not left, f"{left} were not given"
@@ -178,12 +226,14 @@ class Model:
         """Cancel it."""
         self._close(run, "cancelled")
 
-    def pause(self, queue: str, seconds: float = FOREVER) -> None:
-        """Let nothing be taken from ``queue`` for so long."""
-        self.paused[queue] = self.now + seconds
+    def pause(self, queue: str, user: str | None, seconds: float = FOREVER) -> None:
+        """Let nothing be taken from ``queue``, or nothing of ``user`` in it, for so long."""
+        self.paused[queue, user] = self.now + seconds
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
+        if seconds:
+            self.past.append((self.now, [as_it_is(run) for run in self.runs]))
         self.now += seconds
         ready = [run for run in self.open() if run.work == "later" and run.due <= self.now]
         for due in sorted({run.due for run in ready}):

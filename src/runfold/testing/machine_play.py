@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from runfold.client.queues import QueueInfo
 from runfold.client.run import Run
+from runfold.errors import InvalidInput
 from runfold.ports import Batch, Job, Store
 from runfold.testing.machine_engine import ByHand
 from runfold.testing.machine_model import Model
@@ -82,6 +83,9 @@ class Playing(RuleBasedStateMachine):
             self._wait(client.queues.resume(queue))
             self._wait(client.queues.limit(queue, []))
             model.limits[queue] = model.limits_of_user[queue] = None
+            model.rates[queue] = model.rates_of_user[queue] = None
+        for queue, user in model.paused:
+            self._wait(client.queues.resume(queue, key=user))
         model.paused.clear()
         for known in model.open():
             if known.is_paused:
@@ -104,6 +108,10 @@ class Playing(RuleBasedStateMachine):
         self._runs.append(run)
         self._streams[stream] = known.number
 
+    def _number(self, stream: int) -> int:
+        assert stream in self._streams, f"stream {stream} is of a run that nobody began"
+        return self._streams[stream]
+
     def _some(self, dice: Random) -> Known:
         chosen = dice.choice(self._model.runs)
         return dice.choice([chosen, *self._model.open()])
@@ -112,7 +120,7 @@ class Playing(RuleBasedStateMachine):
         self._last, done = self._wait(self._engine.claim(token, queue, limit))
         if not done.jobs:
             self._last = None  # What has changed nothing need not be remembered.
-        taken = [self._model.runs[self._streams[job.stream]] for job in done.jobs]
+        taken = [self._model.runs[self._number(job.stream)] for job in done.jobs]
         self._model.take(queue, limit, taken, token)
         for job, known in zip(done.jobs, taken, strict=True):
             assert (job.step, job.attempt) == (known.step.name, known.attempt), "not what is next"
@@ -170,10 +178,21 @@ class Playing(RuleBasedStateMachine):
             expected = (waits, len(model.of_queue(queue, "leased")),
                         len(model.of_queue(queue, "later")))  # fmt: skip
             assert told == expected, f"{queue!r} has (waiting, leased, later) {told}"
-            is_paused = model.paused.get(queue, 0.0) > model.now
+            is_paused = model.is_closed(queue, None)
             assert found.paused == is_paused, f"{queue!r} is paused: {found.paused}"
+            users = {one for of, one in model.paused if of == queue and one is not None}
+            closed = {user for user in users if model.is_closed(queue, user)}
+            assert found.paused_keys.keys() == closed, f"of {queue!r} are paused {found}"
         open_runs = await engine.store.open_runs(after=0, limit=10_000)
-        assert {self._streams[one] for one in open_runs} == {one.number for one in model.open()}
+        assert {self._number(one) for one in open_runs} == {one.number for one in model.open()}
+
+    def _refused(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Ask for what cannot be."""
+        try:
+            self._wait(coroutine)
+        except InvalidInput:
+            return
+        raise AssertionError(f"{coroutine} was not refused")
 
     def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)

@@ -22,6 +22,8 @@ QUEUES = ("mail", "work")
 KEYED = "mail"
 """The queue that has a limit for each user: ``OF_USER``, where nobody has said another."""
 OF_USER = 2
+WINDOW = 6.0
+"""Seconds of every rate: what counts in one that has become longer, nobody says."""
 USERS = ("ann", "")
 """Whose mail it is; of nobody's the input has no user."""
 PAUSE = 5.0
@@ -40,6 +42,8 @@ class Known:
     target: str
     user: str = ""
     priority: int = 5
+    since: float = 0.0
+    """When it was started."""
     work: str = "ready"
     """``ready``, ``leased``, ``later``, or ``none``."""
     due: float = 0.0

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from runfold.define.limits import AnyLimit, Concurrency
-from runfold.errors import RunFinished, Unforkable
+from runfold.define.limits import AnyLimit, Concurrency, MinDelay, RateLimit
+from runfold.errors import InvalidInput, RunFinished, Unforkable
 from runfold.testing.machine_engine import NOON
 from runfold.testing.machine_model import as_it_is
 from runfold.testing.machine_play import DICE, Playing
-from runfold.testing.machine_run import FOREVER, KEYED, QUEUES, TARGETS, USERS, Known
+from runfold.testing.machine_run import (
+    FOREVER,
+    KEYED,
+    QUEUES,
+    TARGETS,
+    USERS,
+    WINDOW,
+    Known,
+)
+
+CHANGES = [
+    (3.0,), (None,), (FOREVER,), (3.0, FOREVER), (FOREVER, None), (FOREVER, 3.0), (9.0, 3.0),
+]  # fmt: skip
+"""What is said about one user, one after the other: paused for so long, or resumed."""
 
 
 class Users(Playing):
@@ -91,42 +104,99 @@ class Users(Playing):
         known = dice.choice([*self._model.leased()[:2], self._some(dice)])
         self._places.append(self._place(known))
         version, place = dice.choice([self._places[-1], dice.choice(self._places)])
+        self._fork(place.number, version, place)
+        self._check()
+
+    @precondition(lambda self: self._runs)
+    @rule(dice=DICE)
+    def fork_at_a_moment(self, dice: Random) -> None:
+        """Fork a run as it was when a moment was over, or at one at which it was not there."""
+        known, model = self._some(dice), self._model
+        moments = [now for now, _ in model.past] or [0.0]
+        later = [now for now in moments if now >= known.since] or moments
+        moment = dice.choice([dice.choice(later), dice.choice(moments), model.now])
+        moment += dice.choice([0.0, 0.0, 0.5])
+        at, place = NOON + timedelta(seconds=moment), model.at(known, moment)
+        if place is None:
+            self._refused(self._runs[known.number].fork(at=at))
+        else:
+            self._fork(known.number, at, place)
+        self._check()
+
+    def _fork(self, number: int, at: int | datetime, place: Known) -> None:
+        """Fork a run ``at`` where it was as ``place`` is."""
         ends = bool(place.end) or place.grace_ends is not None
         can = not ends and not self._model.is_too_late(place)
         try:
-            forked = self._wait(self._runs[place.number].fork(at=version))
+            forked = self._wait(self._runs[number].fork(at=at))
         except Unforkable:
-            assert not can, f"version {version}, {place}, cannot be forked"
+            assert not can, f"{place} cannot be forked at {at}"
+        except InvalidInput as error:
+            raise AssertionError(f"{place} is said not to have been there at {at}") from error
         else:
-            assert can, f"version {version}, {place}, was forked"
+            assert can, f"{place} was forked at {at}"
             self._learn(self._model.fork(place), forked)
             self._pass(0.0)
-        self._check()
 
     @rule(dice=DICE)
     def change_queue(self, dice: Random) -> None:
         """Pause a queue, resume it, or change its limits."""
-        queue, client, model = dice.choice(QUEUES), self._engine.client, self._model
-        what = dice.choice(["pause", "pause", "resume", "limit", "limit"])
-        if what == "pause":
-            span = dice.choice([3.0, 3.0, FOREVER])
-            until = None if span == FOREVER else NOON + timedelta(seconds=model.now + span)
-            self._wait(client.queues.pause(queue, until=until))
-            model.pause(queue, span)
-        elif what == "resume":
-            self._wait(client.queues.resume(queue))
-            model.paused.pop(queue, None)
-        else:
+        queue = dice.choice(QUEUES)
+        if dice.random() < 0.4:
             self._limit(queue, dice)
+        else:
+            self._pause(queue, None, dice.choice([3.0, FOREVER, None]))
         self._check()
 
+    @rule(dice=DICE)
+    def change_user(self, dice: Random) -> None:
+        """Pause what is of one user in a queue, or resume it, perhaps one after the other, and
+        ask for jobs of it each time; elsewhere nothing is of anybody."""
+        user = dice.choice([USERS[0], USERS[0], USERS[0], "somebody else"])
+        self._start_one("mail/send", user)
+        for span in dice.choice(CHANGES):
+            self._pause(KEYED, user, span)
+            self._claim(dice.choice(self._workers), KEYED, dice.choice([1, 5]))
+            self._check()
+        until = self._model.paused.get((KEYED, user), FOREVER)
+        if self._model.now < until < FOREVER and dice.random() < 0.7:
+            self._pass(until - self._model.now)
+            self._claim(dice.choice(self._workers), KEYED, 5)
+        for queue in QUEUES:
+            if queue != KEYED:
+                self._refused(self._engine.client.queues.pause(queue, key=user))
+        self._check()
+
+    def _pause(self, queue: str, user: str | None, span: float | None) -> None:
+        """Pause for so long; None: resume."""
+        queues, model = self._engine.client.queues, self._model
+        if span is None:
+            self._wait(queues.resume(queue, key=user))
+            model.paused.pop((queue, user), None)
+            return
+        until = None if span == FOREVER else NOON + timedelta(seconds=model.now + span)
+        self._wait(queues.pause(queue, key=user, until=until))
+        model.pause(queue, user, span)
+
     def _limit(self, queue: str, dice: Random) -> None:
-        most = self._model.limits[queue] = dice.choice([None, None, 1, 2])
+        """Give it other limits; of a user, either at once or in a window."""
+        model = self._model
+        most, rate = dice.choice([None, None, 1, 2]), dice.choice([None, None, 1, 2])
         of_user = dice.choice([None, 1, 1, 2]) if queue == KEYED else None
-        self._model.limits_of_user[queue] = of_user
+        is_rate = dice.random() < 0.5
+        model.limits[queue], model.rates[queue] = most, rate
+        model.limits_of_user[queue] = None if is_rate else of_user
+        model.rates_of_user[queue] = of_user if is_rate else None
         limits: list[AnyLimit] = [Concurrency(most)] if most else []
-        limits += [Concurrency(of_user, key="user")] if of_user else []
+        limits += [dice.choice(_rates(rate))] if rate else []
+        if of_user:
+            kind = RateLimit(of_user, WINDOW, key="user")
+            limits.append(kind if is_rate else Concurrency(of_user, key="user"))
         self._wait(self._engine.client.queues.limit(queue, limits))
+
+    def _start_one(self, target: str, user: str) -> None:
+        run = self._wait(self._engine.client.start(target, _input(user)))
+        self._learn(self._model.start(target, user=user), run)
 
     def _start(self, dice: Random) -> None:
         target, user = _target(dice)
@@ -149,6 +219,13 @@ class Users(Playing):
         """Return the version at which ``known`` is, and how it is."""
         (stream,) = [stream for stream, at in self._streams.items() if at == known.number]
         return self._wait(self._engine.store.last_version(stream)), as_it_is(known)
+
+
+def _rates(most: int) -> list[AnyLimit]:
+    """Return the ways to say that ``most`` are begun in a window."""
+    if most > 1:
+        return [RateLimit(most, WINDOW)]
+    return [RateLimit(1, WINDOW), RateLimit(3, 3 * WINDOW, even=True), MinDelay(WINDOW)]
 
 
 def _target(dice: Random) -> tuple[str, str]:

@@ -26,6 +26,15 @@ class Workers(Users):
             self._claim(dice.choice(self._workers), queue, dice.choice([1, 1, 2, 5]))
             self._check()
 
+    @precondition(lambda self: self._model.openings())
+    @rule(dice=DICE)
+    def come_in_time(self, dice: Random) -> None:
+        """Ask for jobs just when a pause or a window is over, or a little before."""
+        moment, queue = dice.choice(self._model.openings())
+        self._pass(max(0.0, moment - self._model.now - dice.choice([0.0, 0.5])))
+        self._claim(dice.choice(self._workers), queue, dice.choice([1, 5]))
+        self._check()
+
     @precondition(lambda self: self._jobs)
     @rule(dice=DICE, how=st.sampled_from(["complete", "complete", "fail", "break", "release"]))
     def answer(self, dice: Random, how: str) -> None:
@@ -47,6 +56,12 @@ class Workers(Users):
         """Let a worker be gone; its jobs are taken from it."""
         self._die(dice.randrange(len(self._workers)))
         self._check()
+
+    def _ask_where_it_waits(self) -> None:
+        """Ask for jobs where a pause or a window is under way, which is not to be forgotten."""
+        for queue in QUEUES:
+            if any(one == queue for _, one in self._model.openings()):
+                self._claim(self._workers[0], queue, 2)
 
     def _die(self, place: int) -> None:
         gone, self._workers[place] = self._workers[place], self._wait(self._engine.hire())
