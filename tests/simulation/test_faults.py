@@ -107,6 +107,22 @@ def test_what_a_worker_without_lease_did_is_not_recorded() -> None:
         assert [event.type for event in run.events].count("step.completed") == 1
 
 
+def test_a_zombie_completes_what_others_have_taken_and_is_refused() -> None:
+    flow = work(3.0, retry=5)
+    with Simulation(flow, processes=2) as sim:
+        run = sim.start(flow, 7)
+        sim.advance(seconds=1)
+        (call,) = sim.calls("handler")
+        sim.end_lease(int(call.worker[-1]))
+        sim.run_until_idle()
+        assert [(one.attempt, one.outcome) for one in sim.calls()] == [
+            (1, "completed"),
+            (2, "completed"),
+        ]
+        assert [event.attempt for event in run.events if event.type == "step.completed"] == [2]
+        assert "step.stalled" in [event.type for event in run.events]
+
+
 def test_another_process_takes_over_from_one_that_never_returns() -> None:
     flow = work(10.0)
     with Simulation(flow, processes=2) as sim:

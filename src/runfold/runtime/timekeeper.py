@@ -82,9 +82,14 @@ class Timekeeper:
             return 0.0
         return min(longest, max(0.0, self._fires_at - self._clock.monotonic()))
 
-    def look(self) -> None:
-        """Ask the store again: another process may have set a timer."""
+    def look(self, *, sweeps: bool = False) -> None:
+        """Ask the store again: another process may have set a timer.
+
+        ``sweeps``: also for leases that are over, whenever those were to be looked for.
+        """
         self._fires_at = None
+        if sweeps:
+            self._sweep_at = self._clock.monotonic()
 
     def hurries(self, row: Row) -> bool:
         """Return whether ``row`` is a timer that comes due before the one that is waited for."""

@@ -53,6 +53,11 @@ class Accidents:
         self._all_spared = all_spared
         self.is_on = False
         """False while the process begins."""
+        self._deaf_until = 0.0
+
+    def deafen(self, span: float) -> None:
+        """Have no ring reach this process for ``span`` seconds."""
+        self._deaf_until = self._loop.time() + span
 
     def _hits(self, kind: str, unless: Callable[[], bool] | None = None) -> float | None:
         if not (self.is_on and self._chaos.is_on):
@@ -153,7 +158,7 @@ class Accidents:
 
     def ring(self, tell: Callable[[], None]) -> None:
         """Meet a ring that is to reach this process."""
-        if self._hits("lose_ring") is not None:
+        if self._loop.time() < self._deaf_until or self._hits("lose_ring") is not None:
             return
         if (amount := self._hits("repeat_ring")) is not None:
             self._later(spread(amount, 0.001, 5), tell)

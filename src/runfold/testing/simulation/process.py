@@ -28,7 +28,9 @@ from runfold.testing.simulation.tables import Tables
 LOOK_EVERY = 5.0
 """Seconds after which a doorbell looks at the store although nobody rang."""
 LEARNS_AFTER = 1.0
-"""Seconds until a process whose lease was ended tries to renew it."""
+"""Seconds until a process tries to renew its lease after the clock has jumped."""
+UNAWARE = 5.0
+"""For how many seconds a process whose lease was ended goes on working without knowing it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,20 +187,24 @@ class Process:
             loop.call_later(span, loop.thaw, host, context=self._outside)
 
     def lose_lease(self, *, is_forced: bool = False) -> None:
-        """Be swept by the store; know it when the next renewal fails, a second later."""
+        """Be swept now; know it when the next renewal fails, ``UNAWARE`` seconds later."""
         if self.token is None or (self.is_spared(1) and not is_forced):
             return
         self._world.view.sweep(self.token)
-        self.renew_soon()
+        others = [one for one in self._world.processes if one is not self and one.is_up]
+        for process in others or [self]:
+            process.look_at_time(sweeps=True)
+        self._accidents.deafen(UNAWARE)  # It would read in the log that its jobs have stalled.
+        self.renew_soon(UNAWARE)
 
-    def renew_soon(self) -> None:
-        """Try to renew the lease a second from now.
+    def renew_soon(self, after: float = LEARNS_AFTER) -> None:
+        """Try to renew the lease ``after`` seconds from now.
 
         Until then it claims under a token that may be over, and what it claims stalls.
         """
         if self._machines:
             renew = self._machines[-1].renew
-            self._world.loop.call_later(LEARNS_AFTER, renew, context=self._outside)
+            self._world.loop.call_later(after, renew, context=self._outside)
 
     def is_spared(self, more: int = 0) -> bool:
         """Whether the loss of its leases, and of as many ``more``, would end a step for good."""
@@ -225,12 +231,15 @@ class Process:
         for machine in self._machines:
             machine.pool.close()
 
-    def look_at_time(self) -> None:
-        """Have all parts of it that go by time ask the store anew: time was skipped."""
+    def look_at_time(self, *, sweeps: bool = False) -> None:
+        """Have all parts of it that go by time ask the store anew: time was skipped.
+
+        ``sweeps``: also for leases that are over.
+        """
         if self.node is None or not self.is_up:
             return
         if self.node.timekeeper is not None:
-            self.node.timekeeper.look()
+            self.node.timekeeper.look(sweeps=sweeps)
             self.node.timer_bell.ring()
         if self.node.worker is not None:
             self.node.worker.wake()
