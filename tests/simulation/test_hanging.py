@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +22,14 @@ LOCK, BEGAN = threading.Lock(), threading.Event()
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hanging, "PATIENCE", 0.2)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C do what it does: in the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def of_one(handler: Callable[..., Any]) -> Flow[Any, Any]:
@@ -76,6 +84,7 @@ def test_a_lock_that_is_kept_across_a_call_of_ctx_is_named() -> None:
     assert not LOCK.locked()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("handler", [loops, loops_in_a_thread])
 def test_who_is_interrupted_is_let_go(
     handler: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
