@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from runfold.testing.machine_run import (
     FOREVER,
@@ -125,6 +126,12 @@ class Model:
         if moment >= self.now:
             return as_it_is(run)
         return next(runs for now, runs in reversed(self.past) if now <= moment)[run.number]
+
+    def ends_of(self, run: Known) -> list[float]:
+        """Return the moments behind which ``run`` was not as before."""
+        kept = [(now, runs[run.number]) for now, runs in self.past if run.number < len(runs)]
+        kept.append((self.now, run))
+        return [now for (now, before), (_, later) in pairwise(kept) if before != later]
 
     # --- what is taken
 

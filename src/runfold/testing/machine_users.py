@@ -113,8 +113,10 @@ class Users(Playing):
         """Fork a run as it was when a moment was over, or at one at which it was not there."""
         known, model = self._some(dice), self._model
         moments = [now for now, _ in model.past] or [0.0]
-        later = [now for now in moments if now >= known.since] or moments
-        moment = dice.choice([dice.choice(later), dice.choice(moments), model.now])
+        last = model.ends_of(known) or moments
+        moment = dice.choice(
+            [dice.choice(last), dice.choice(last), dice.choice(moments), model.now]
+        )
         moment += dice.choice([0.0, 0.0, 0.5])
         at, place = NOON + timedelta(seconds=moment), model.at(known, moment)
         if place is None:
