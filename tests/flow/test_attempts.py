@@ -85,6 +85,15 @@ def test_a_moment_in_the_past_means_at_once() -> None:
     assert driver.claim("start").attempt == 2
 
 
+def test_a_part_of_a_second_is_waited_for() -> None:
+    driver = claimed(retry=5)
+    driver.fail("start", retry_after=0.5)
+    driver.settle()
+    assert [(due, row.kind) for due, row in driver.timers] == [
+        (NOON + timedelta(seconds=0.5), "retry")
+    ]
+
+
 def test_the_handler_says_in_how_long() -> None:
     driver = claimed(retry=5)
     driver.fail("start", retry_after=7)

@@ -9,6 +9,7 @@ from runfold.flow.events import (
     FlowDraining,
     FlowFailed,
     StepCompleted,
+    StepFailed,
     StepScheduled,
 )
 from runfold.flow.work import Gate
@@ -133,3 +134,14 @@ def test_a_drain_names_the_event_that_closed_the_gate() -> None:
     (draining,) = driver.found(FlowDraining)
     (last,) = [one for one in driver.found(StepCompleted) if one.step == "loop"]
     assert draining.cause == last.version
+
+
+def test_a_compensation_that_fails_says_what_failed_and_why() -> None:
+    driver = failed_saga()
+    driver.claim("two.compensate")
+    driver.fail("two.compensate", error=BROKEN)
+    driver.settle()
+    (failed,) = (one for one in driver.found(StepFailed) if one.step == "two.compensate")
+    assert isinstance(failed.event, StepFailed)
+    assert failed.event.error.code == "COMPENSATION_FAILED"
+    assert failed.event.error.message == "the compensation of step 'two' failed: oops"

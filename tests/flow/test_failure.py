@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runfold.flow.decide import decide
 from runfold.flow.events import FlowDraining, FlowFailed, FlowStart, StepCancelled
 from runfold.flow.work import Gate
 from runfold.testing.building import after, failed, flow, step
@@ -294,6 +295,32 @@ def test_the_limit_on_activations_admits_what_fits() -> None:
     driver.do("start", 1, "x", "x", "x")
     assert driver.scheduled("a") == 2
     assert driver.run.status == "failed"
+
+
+def test_what_was_answered_goes_before_a_limit_on_activations() -> None:
+    looped = flow(
+        step("start", emits="x y"), step("a", "x", emits="x"), step("b", "y", retry=2),
+        activations_max=3,
+    )  # fmt: skip
+    driver = Driver(looped)
+    driver.do("start", 1, "x", "y")
+    driver.claim("a")
+    driver.claim("b")
+    driver.stall("b")
+    driver.complete("a", 1, "x")
+    first = driver.decide()
+    assert [draft.event.TOPIC for draft in first.drafts] == ["step.retry"]
+    second = driver.decide()
+    assert [draft.event.TOPIC for draft in second.drafts] == ["flow.draining"]
+
+
+def test_a_decision_is_of_five_hundred_unless_it_is_told_otherwise() -> None:
+    driver = Driver(flow(step("start", emits="x"), step("a", "x")))
+    driver.decide()
+    driver.claim("start")
+    driver.complete("start", 1, *["x"] * 501)
+    assert len(decide(driver.run).drafts) == 500
+    assert len(decide(driver.run, limit=501).drafts) == 501
 
 
 def test_an_end_expects_the_version_that_was_seen() -> None:

@@ -176,6 +176,15 @@ def test_all_attempts_have_the_same_buckets_and_every_event_the_key() -> None:
     assert decided == {"step.scheduled": "zoe", "step.retry": "zoe", "step.failed": "zoe"}
 
 
+def test_the_job_of_a_run_that_is_its_own_key_carries_its_id() -> None:
+    driver = started(flow(step("start", limits=(at_once(key="@run"),))), None)
+    assert driver.jobs["start", 1].key == "r"
+    driver.do("start")
+    other = started(flow(step("start"), step("next", after("start"), queue_keys=("@run",))), None)
+    other.do("start")
+    assert other.jobs["next", 1].key == "r"
+
+
 def test_a_cancelled_activation_carries_its_key() -> None:
     driver = started(flow(step("start", limits=(at_once(key="user"),))), {"user": "zoe"})
     driver.cancel()

@@ -148,6 +148,13 @@ def test_the_past_of_a_link_are_its_causes_near_and_far() -> None:
     assert not is_past(joined, joined)
 
 
+def test_what_is_reached_by_many_ways_is_searched_once() -> None:
+    strange, link = Link(None, 9, 0), Link(Link(None, 0, 0), 0, 1)
+    for _ in range(60):  # 2^60 ways lead back to the first.
+        link = Link((Link(link, 1, 0), Link(link, 2, 0)), 0, 0)
+    assert not is_past(strange, link)
+
+
 def test_what_two_caused_comes_after_both() -> None:
     first = Link(None, 0, 0)
     left, right = Link(first, 1, 0), Link(first, 2, 0)

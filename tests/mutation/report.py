@@ -1,47 +1,56 @@
-"""What a mutation run found, by file: the table, and the JSON with the diff of each survivor."""
+"""What a mutation run found: kept as it goes, shown by file, and as data with every survivor."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-NOT_KILLED = ("survived", "no tests")
-STATUSES = {0: "survived", 5: "no tests", 33: "no tests", 24: "timeout", 36: "timeout"}
-"""By the exit status of the tests of a mutant, as mutmut keeps it; any other killed it."""
-Diff = Callable[[str, str], str]
-"""Returns the change of a mutant, by its name and the path of its file."""
+from mutation.mutants import Mutant
+from mutation.trial import Verdict
+
+KILLED = ("killed", "timeout")
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change, and what the tests said to it."""
+class Verdicts:
+    """The last verdict on each mutant, kept in ``file``, a line each."""
 
-    name: str
-    path: str
-    status: str
-    """``killed``, ``timeout`` (killed, too), ``survived`` or ``no tests``."""
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        found = (Verdict(**json.loads(line)) for line in lines)
+        self._by_key = {verdict.key: verdict for verdict in found}
+
+    def add(self, verdict: Verdict) -> None:
+        """Record what was said now."""
+        self._by_key[verdict.key] = verdict
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(verdict)) + "\n")
+
+    def left(self, mutants: Iterable[Mutant]) -> list[Mutant]:
+        """Return those that nothing has killed yet: a change that was noticed once is done."""
+        killed = {key for key, verdict in self._by_key.items() if verdict.status in KILLED}
+        return [mutant for mutant in mutants if mutant.key not in killed]
+
+    def of(self, mutants: Iterable[Mutant]) -> Iterator[tuple[Mutant, Verdict]]:
+        """Yield what was said of those that were tried."""
+        for mutant in mutants:
+            if mutant.key in self._by_key:
+                yield mutant, self._by_key[mutant.key]
 
 
-def mutants(folder: Path, names: Collection[str] | None = None) -> Iterator[Mutant]:
-    """Yield what was tried and is kept in ``folder``; of ``names`` only, if there are any."""
-    for meta in sorted(folder.rglob("*.py.meta")):
-        path = meta.relative_to(folder).as_posix().removesuffix(".meta")
-        codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
-        for name, code in codes.items():
-            if code is not None and (names is None or name in names):
-                yield Mutant(name, path, STATUSES.get(code, "killed"))
+Found = Collection[tuple[Mutant, Verdict]]
 
 
-def table(found: Collection[Mutant]) -> str:
+def table(found: Found) -> str:
     """Return how many were killed, for each file and in all."""
-    files = {mutant.path: Counter[str]() for mutant in found}
-    for mutant in found:
-        files[mutant.path][mutant.status] += 1
-    rows = [("file", "mutants", "killed", "survived", "no tests", "score")]
+    files: dict[str, Counter[str]] = {}
+    for mutant, verdict in found:
+        files.setdefault(mutant.path, Counter())[verdict.status] += 1
+    rows = [("file", "mutants", "killed", "survived", "stopped", "no tests", "score")]
     rows += [_row(path, counts) for path, counts in files.items()]
     rows.append(_row("all", sum(files.values(), Counter())))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -54,27 +63,27 @@ def table(found: Collection[Mutant]) -> str:
     )
 
 
-def summary(found: Collection[Mutant], diff: Diff) -> dict[str, Any]:
+def summary(found: Found) -> dict[str, Any]:
     """Return the same as data, with the diff of each mutant that was not killed."""
-    counts = Counter(mutant.status for mutant in found)
+    counts = Counter(verdict.status for _, verdict in found)
     return {
         "mutants": len(found),
-        "killed": counts["killed"] + counts["timeout"],
-        "survived": counts["survived"],
-        "no tests": counts["no tests"],
+        "killed": _killed(counts),
+        **{status: counts[status] for status in ("survived", "stopped", "no tests")},
         "left": [
-            {
-                "name": mutant.name, "file": mutant.path, "status": mutant.status,
-                "diff": diff(mutant.name, mutant.path),
-            }
-            for mutant in found
-            if mutant.status in NOT_KILLED
+            {"name": mutant.name, "status": verdict.status, "diff": mutant.diff}
+            for mutant, verdict in found
+            if verdict.status not in KILLED
         ],
-    }  # fmt: skip
+    }
 
 
 def _row(name: str, counts: Counter[str]) -> tuple[str, ...]:
-    killed, total = counts["killed"] + counts["timeout"], counts.total()
+    killed, total = _killed(counts), counts.total()
     score = f"{100 * killed / total:.1f} %" if total else "-"
-    numbers = (total, killed, counts["survived"], counts["no tests"])
-    return (name, *map(str, numbers), score)
+    others = (counts[status] for status in ("survived", "stopped", "no tests"))
+    return (name, *map(str, (total, killed, *others)), score)
+
+
+def _killed(counts: Counter[str]) -> int:
+    return sum(counts[status] for status in KILLED)

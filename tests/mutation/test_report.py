@@ -1,43 +1,59 @@
-"""What a mutation run found is counted and shown, by file."""
+"""What a mutation run found is kept, counted and shown, by file."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from mutation.report import Mutant, mutants, summary, table
-
-KILLED, SURVIVED, UNREACHED, SLOW, UNTRIED = 1, 0, 33, 36, None
-
-
-def keep(folder: Path, file: str, **codes: int | None) -> None:
-    meta = folder / f"{file}.meta"
-    meta.parent.mkdir(parents=True, exist_ok=True)
-    meta.write_text(json.dumps({"exit_code_by_key": codes}), "utf-8")
+from mutation.mutants import Mutant
+from mutation.report import Verdicts, summary, table
+from mutation.trial import Verdict
 
 
-def test_what_was_tried_is_read_and_counted(tmp_path: Path) -> None:
-    keep(tmp_path, "src/a.py", one=KILLED, two=SURVIVED, three=UNTRIED, four=SLOW)
-    keep(tmp_path, "src/deep/b.py", five=UNREACHED)
-    found = list(mutants(tmp_path))
-    assert found == [
-        Mutant("one", "src/a.py", "killed"),
-        Mutant("two", "src/a.py", "survived"),
-        Mutant("four", "src/a.py", "timeout"),
-        Mutant("five", "src/deep/b.py", "no tests"),
-    ]
+def mutant(path: str, number: int) -> Mutant:
+    texts = "def f():\n    return 1\n", f"def f():\n    return -{number}\n"
+    return Mutant(path, "", "f", number, *texts, frozenset({2}))
+
+
+ONE, TWO, THREE, FOUR = (mutant("a.py", number) for number in range(1, 5))
+FIVE, SIX = mutant("deep/b.py", 1), mutant("deep/b.py", 2)
+ALL = [ONE, TWO, THREE, FOUR, FIVE, SIX]
+
+
+def kept(folder: Path) -> Verdicts:
+    verdicts = Verdicts(folder / "verdicts.jsonl")
+    said = {ONE: "killed", TWO: "survived", FOUR: "timeout", FIVE: "no tests", SIX: "stopped"}
+    for mutant, status in said.items():
+        verdicts.add(Verdict(mutant.name, mutant.key, status))
+    return verdicts
+
+
+def test_what_was_tried_is_counted_by_file(tmp_path: Path) -> None:
+    found = list(kept(tmp_path).of(ALL))
     assert table(found) == (
-        "file           mutants  killed  survived  no tests   score\n"
-        "src/a.py             3       2         1         0  66.7 %\n"
-        "src/deep/b.py        1       0         0         1   0.0 %\n"
-        "all                  4       2         1         1  50.0 %"
+        "file       mutants  killed  survived  stopped  no tests   score\n"
+        "a.py             3       2         1        0         0  66.7 %\n"
+        "deep/b.py        2       0         0        1         1   0.0 %\n"
+        "all              5       2         1        1         1  40.0 %"
     )
-    told = summary(found, lambda name, path: f"-{path}\n+{name}")
-    assert (told["mutants"], told["killed"], told["survived"]) == (4, 2, 1)
-    assert [one["diff"] for one in told["left"]] == ["-src/a.py\n+two", "-src/deep/b.py\n+five"]
+    told = summary(found)
+    assert (told["mutants"], told["killed"], told["survived"]) == (5, 2, 1)
+    assert [one["name"] for one in told["left"]] == ["a.f#2", "deep.b.f#1", "deep.b.f#2"]
+    assert told["left"][0]["diff"].splitlines()[-2:] == ["-    return 1", "+    return -2"]
 
 
-def test_a_sample_counts_alone(tmp_path: Path) -> None:
-    keep(tmp_path, "src/a.py", one=KILLED, two=SURVIVED)
-    assert [mutant.name for mutant in mutants(tmp_path, {"two", "three"})] == ["two"]
-    assert table([]).endswith("all         0       0         0         0      -")
+def test_nothing_tried_has_no_score() -> None:
+    assert table([]).endswith("all         0       0         0        0         0      -")
+
+
+def test_what_was_killed_is_not_tried_again_and_what_survived_is(tmp_path: Path) -> None:
+    kept(tmp_path)
+    again = Verdicts(tmp_path / "verdicts.jsonl")
+    assert again.left(ALL) == [TWO, THREE, FIVE, SIX]
+    again.add(Verdict(TWO.name, TWO.key, "killed"))
+    assert Verdicts(tmp_path / "verdicts.jsonl").left(ALL) == [THREE, FIVE, SIX]
+
+
+def test_a_changed_function_is_tried_anew(tmp_path: Path) -> None:
+    verdicts = kept(tmp_path)
+    changed = Mutant("a.py", "", "f", 1, "def f():\n    return 2\n", ONE.changed, ONE.lines)
+    assert verdicts.left([changed]) == [changed]

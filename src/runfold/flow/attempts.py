@@ -70,13 +70,14 @@ def _delay(run: Run, act: Activation) -> float | None:
 
 
 def _retry(run: Run, act: Activation, delay: float, decision: Decision) -> None:
+    assert act.answer is not None  # Else nothing would have to be decided.
     attempt = act.attempt + 1 if act.charged else act.attempt
     event = StepRetry(
         queue=act.node.step.queue,
         error=act.error,
         next_attempt=attempt,
         delay=delay * 1000,
-        reason=act.answer or "errored",
+        reason=act.answer,
     )
     place = (act.step, act.number, attempt)
     row = job(run, act.node, len(decision.drafts), *place, plan=act.plan, keys=act.keys)
@@ -133,8 +134,7 @@ def job(
 
 def _final(act: Activation) -> ErrorInfo:
     error = act.error
-    if error is None:
-        error = ErrorInfo(type="Error", code="EXECUTION_ERROR", message="the attempt ended badly")
+    assert error is not None  # Whatever is charged has one; the rest is tried again.
     if not act.compensates:
         return error
     return error.model_copy(

@@ -44,7 +44,7 @@ def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
     for act in islice(run.answered.values(), limit):
         if not answer(run, act, decision):
             return decision
-    if run.due and len(decision.drafts) < limit:
+    if run.due:
         room = run.definition.activations_max - run.activations
         if room <= 0:
             return decision if decision.drafts else draining(run, _exceeded(run), grace)
