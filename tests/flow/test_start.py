@@ -8,7 +8,6 @@ import pytest
 
 from runfold.flow.definition import StepDefinition
 from runfold.flow.events import FlowStart, State, StepProgress
-from runfold.flow.run import new
 from runfold.flow.start import creation
 from runfold.kernel.event import Draft
 from runfold.testing.building import flow, step
@@ -81,11 +80,6 @@ def test_the_priority_of_a_start_goes_before_that_of_its_job(
     of_step: int | None, of_start: int | None, expected: int
 ) -> None:
     assert priority(of_step, of_start) == expected
-
-
-def test_nothing_is_known_of_a_new_run() -> None:
-    run = new(ONE)
-    assert (run.version, run.status, run.ended, run.id) == (0, "scheduled", False, "")
 
 
 def test_a_run_is_scheduled_until_it_is_due() -> None:
