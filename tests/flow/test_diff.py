@@ -14,7 +14,7 @@ from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.diff import ABSENT, DIFFERENCES_MAX, Diff, Difference, diff
 from runfold.flow.trace import Trace
-from runfold.testing.building import after, flow, step
+from runfold.testing.building import after, collect, flow, join, step
 from runfold.testing.driver import BROKEN, Driver, Outcome, Script, Work, play
 from runfold.testing.strategies import definitions, script
 
@@ -182,7 +182,110 @@ def test_what_only_the_first_run_has_is_named_with_its_number() -> None:
     found = compared(done(), half_way())
     (missing,) = [one for one in found.differences if one.field == "activation"]
     assert (missing.step, missing.number, missing.other) == ("end", 1, ABSENT)
+    assert missing.one == missing.name == half_way_end(done())
     assert str(missing) == "end: only in the first run"
+
+
+def half_way_end(driver: Driver) -> str:
+    """Return the name of the activation that a run which is half way does not have."""
+    (name,) = (act.name for act in driver.run.steps if act.step == "end")
+    return name
+
+
+def test_what_came_first_is_first_whatever_it_is_called() -> None:
+    chain = flow(step("z", emits="x"), step("m", "x", emits="y"), step("a", "y"))
+
+    def run(told: int) -> Driver:
+        driver = Driver(chain)
+        driver.do("z", 1, ("x", told))
+        driver.do("m", 1, ("y", told))
+        driver.do("a", result=told)
+        return driver
+
+    assert [one.step for one in differences(run(1), run(2)) if one.field != "input"] == [
+        "z", "m", "a", None,
+    ]  # fmt: skip
+
+
+def test_a_difference_has_the_number_and_name_of_its_activation() -> None:
+    def run(told: int) -> Driver:
+        driver = Driver(flow(step("start", emits="x"), step("a", "x")))
+        driver.do("start", 1, "x", "x")
+        driver.do("a", 1)
+        driver.do("a", 2, result=told)
+        return driver
+
+    first = compared(run(1), run(2)).first
+    assert first is not None
+    assert (first.step, first.number, first.field) == ("a", 2, "result")
+    assert first.name == run(1).run.steps[-1].name
+
+
+def test_what_only_one_run_has_hides_no_difference_behind_it() -> None:
+    graph = flow(step("start", emits="x y"), step("a", "x"), step("b", "y"))
+
+    def run(*emits: str, told: int) -> Driver:
+        driver = Driver(graph)
+        driver.do("start", 1, *emits)
+        driver.do("b", result=told)
+        return driver
+
+    one, other = run("x", "y", told=1), run("y", "y", told=2)
+    found = [(d.step, d.field) for d in differences(one, other)]
+    assert ("a", "activation") in found
+    assert found.index(("a", "activation")) < found.index(("b", "activation"))
+    only = [d for d in differences(one, other) if d.field == "activation"]
+    assert [(d.one is ABSENT, d.other is ABSENT) for d in only] == [
+        (False, True), (True, False),
+    ]  # fmt: skip
+    assert only[1].other == only[1].name
+    assert found[-1] == ("b", "result")
+
+
+def test_a_field_that_only_one_value_has_is_absent_in_the_other() -> None:
+    found = differences(done({"n": 1}), done({"m": None}))
+    assert [(d.field, d.one, d.other) for d in found if d.step == "b"] == [
+        ("emits.0.payload.n", 1, ABSENT), ("emits.0.payload.m", ABSENT, None),
+    ]  # fmt: skip
+
+
+def test_another_code_is_a_difference_of_the_error() -> None:
+    def run(code: str) -> Driver:
+        driver = Driver(flow(step("start")))
+        driver.claim("start")
+        driver.fail("start", error=BROKEN.model_copy(update={"code": code}))
+        driver.settle()
+        return driver
+
+    assert [(d.step, d.field, d.other) for d in differences(run("A"), run("B"))] == [
+        ("start", "error.code", "B"), (None, "error.code", "B"),
+    ]  # fmt: skip
+
+
+def test_of_a_run_that_was_erased_only_the_shape_is_compared() -> None:
+    whole, short = done({"n": 1}), half_way()
+    for one, other in ((whole, short), (short, whole)):
+        left, right = (Trace(driver.definition, driver.history) for driver in (one, other))
+        assert any(d.field.startswith("result") for d in diff(left, right).differences)
+        left.run.erased = True
+        fields = [(d.step, d.field) for d in diff(left, right).differences]
+        assert fields == [("b", "status"), ("end", "activation"), (None, "status")]
+
+
+def test_the_depth_of_an_activation_is_how_many_came_before_it() -> None:
+    graph = flow(
+        step("start", emits="x y never"), step("a", "x", emits="p"), step("b", "y", emits="z"),
+        step("c", "z", emits="q"), step("both", join("p", "q")), step("last", after("both")),
+        step("none", collect("never", at_least=0)),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x", "y")
+    for name in ("a", "b", "c", "both", "last"):
+        driver.do(name, 1, *{"a": "p", "b": "z", "c": "q"}.get(name, ""))
+    trace = Trace(graph, driver.history)
+    assert {deed.act.step: deed.depth for deed in trace.deeds.values()} == {
+        "start": 0, "a": 1, "b": 1, "c": 2, "both": 3, "last": 4, "none": 0,
+    }  # fmt: skip
 
 
 def test_another_number_of_attempts_is_a_difference_of_its_own() -> None:

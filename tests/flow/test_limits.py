@@ -206,6 +206,7 @@ def test_a_compensation_is_admitted_by_what_admitted_its_step() -> None:
     driver.settle()
     assert before == ("queue:default#1:user=zoe", "step:flow/charge#concurrency")
     assert buckets(driver, "charge.compensate") == before
+    assert driver.found(StepScheduled)[-1].key == "zoe"
 
 
 def test_a_refold_gives_the_same_buckets() -> None:

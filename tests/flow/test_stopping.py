@@ -53,8 +53,11 @@ def test_a_rule_that_is_broken_leaves_what_executes_its_time() -> None:
     (draining,) = driver.found(ev.FlowDraining)
     assert isinstance(draining.event, ev.FlowDraining)
     assert draining.event.failed_step == "a"
-    assert draining.event.error is not None
-    assert draining.event.error.message == (
-        "the run has had 3 activations, as many as its flow allows, and 'a' is due again; break "
-        "the loop, or raise activations_max"
+    assert draining.event.error == ev.ErrorInfo(
+        type="ActivationsExceeded",
+        code="ACTIVATIONS_EXCEEDED",
+        message="the run has had 3 activations, as many as its flow allows, and 'a' is due again; "
+        "break the loop, or raise activations_max",
+        retryable=False,
+        details={"step": "a"},
     )

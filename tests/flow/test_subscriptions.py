@@ -114,6 +114,7 @@ def test_a_schedule_names_what_caused_it() -> None:
     assert scheduled.event == StepScheduled(
         queue="default", name=driver.run.open["next", 1].name, trigger="x", input_refs=("start/0",)
     )
+    assert (scheduled.attempt, scheduled.key) == (1, None)
     assert scheduled.cause == driver.history[3].version
 
 

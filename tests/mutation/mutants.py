@@ -106,6 +106,9 @@ def apply(mutant: Mutant) -> None:
         vars(made[mutant.owner])[mutant.function] if mutant.owner else made[mutant.function]
     )
     old = _plain(vars(holder)[mutant.function])
+    if len(new.__code__.co_freevars) != len(old.__code__.co_freevars):
+        setattr(holder, mutant.function, new)  # It asks for ``super()`` no more.
+        return
     old.__code__, old.__defaults__ = new.__code__, new.__defaults__
     old.__kwdefaults__ = new.__kwdefaults__
 

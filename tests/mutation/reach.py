@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mutation.forks import fork
+
+if TYPE_CHECKING:
+    from coverage import Coverage  # Of the group `mutation`: without it all else is of use.
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,7 @@ class Reaches:
 
         A test that fails where nothing is changed could tell nothing: ``ValueError``.
         """
-        import coverage  # noqa: F401 - once, not in every process
-
+        self._watch = _coverage(self._include)
         found: dict[str, Reach] = {}
         for item in items:
             file = str(item.path.relative_to(self._root))
@@ -66,20 +68,16 @@ class Reaches:
 
     def _seen(self, item: pytest.Item, passes: Callable[[pytest.Item], bool]) -> Reach:
         told = self._file.with_suffix(".one")
-        if status := fork(lambda: self._watch(item, passes, told)):
+        if status := fork(lambda: self._watched(item, passes, told)):
             raise ValueError(f"{item.nodeid} fails where nothing is changed ({status})")
         return Reach(**json.loads(told.read_text("utf-8")))
 
-    def _watch(self, item: pytest.Item, passes: Callable[[pytest.Item], bool], told: Path) -> int:
-        import coverage
-
-        watch = coverage.Coverage(data_file=None, include=self._include, config_file=False)
-        watch.set_option("run:disable_warnings", ["no-data-collected"])  # Not every test does.
+    def _watched(self, item: pytest.Item, passes: Callable[[pytest.Item], bool], told: Path) -> int:
         began = time.process_time()
-        with watch.collect():
+        with self._watch.collect():
             passed = passes(item)
         seconds = time.process_time() - began
-        data = watch.get_data()
+        data = self._watch.get_data()
         lines = {
             Path(path).relative_to(self._source).as_posix(): sorted(data.lines(path) or [])
             for path in data.measured_files()
@@ -103,6 +101,16 @@ class Reaches:
         }
         kept = {"rest": self._rest, "hashes": self._hashes, "known": known}
         self._file.write_text(json.dumps(kept), "utf-8")
+
+
+def _coverage(include: list[str]) -> Coverage:
+    from coverage import Coverage
+
+    watch = Coverage(data_file=None, include=include, config_file=False)
+    watch.set_option("run:disable_warnings", ["no-data-collected"])  # Not every test does.
+    with watch.collect():
+        pass  # What it does once it does here, not in every process.
+    return watch
 
 
 def _aids(tests: Path) -> Iterator[Path]:

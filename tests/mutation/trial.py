@@ -1,8 +1,9 @@
 """Trying mutants: each in a copy of a process that has collected the tests, and run none.
 
 Of the tests that reach the changed lines those run first that noticed the last mutants of the
-same function, then the quickest; the first that fails ends the trial. Nothing of ``runfold``
-but imports has run before, so no cache answers for the code that is changed.
+same function, then of the same module, then those of its layer, then the quickest; the first
+that fails ends the trial. Nothing of ``runfold`` but imports has run before, so no cache answers
+for the code that is changed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from mutation.reach import Reach, Reaches
 
 SURVIVED, KILLED, STOPPED = 0, 1, 3
 STATUSES = {SURVIVED: "survived", STOPPED: "stopped"} | dict.fromkeys(TIMED_OUT, "timeout")
-RECENT_MAX = 5
-"""So many tests of each function are remembered for what they noticed last."""
+RECENT_MAX = 20
+"""So many tests of each function, and of each module, are remembered for what they noticed last."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,18 @@ class Trial:
     def _ordered(
         self, mutant: Mutant, items: Iterable[pytest.Item], reach: dict[str, Reach]
     ) -> list[pytest.Item]:
-        recent = self._recent[mutant.place]
-        return sorted(
-            items, key=lambda item: (item.nodeid not in recent, reach[item.nodeid].seconds)
-        )
+        own, others = self._recent[mutant.place], self._recent[mutant.module]
+
+        layer = f"tests/{mutant.module.split('.')[1]}/"
+
+        def order(item: pytest.Item) -> tuple[bool, bool, bool, float]:
+            test = item.nodeid
+            return (
+                test not in own, test not in others, not test.startswith(layer),
+                reach[test].seconds,
+            )  # fmt: skip
+
+        return sorted(items, key=order)
 
     def _try(
         self, mutant: Mutant, items: Sequence[pytest.Item], reach: dict[str, Reach]
@@ -106,8 +115,8 @@ class Trial:
         last = items[int.from_bytes(self._board[:], "big")].nodeid
         if status in ("survived", "stopped"):
             return Verdict(mutant.name, mutant.key, status, "", seconds)
-        recent = self._recent[mutant.place]
-        recent[:] = [last, *(test for test in recent if test != last)][:RECENT_MAX]
+        for recent in (self._recent[mutant.place], self._recent[mutant.module]):
+            recent[:] = [last, *(test for test in recent if test != last)][:RECENT_MAX]
         return Verdict(mutant.name, mutant.key, status, last, seconds)
 
     def _tests(self, mutant: Mutant, items: Sequence[pytest.Item], reach: dict[str, Reach]) -> int:

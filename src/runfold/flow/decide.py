@@ -49,9 +49,7 @@ def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
         if room <= 0:
             return decision if decision.drafts else draining(run, _exceeded(run), grace)
         _schedule(run, decision, min(room, limit - len(decision.drafts)))
-    if decision.drafts or run.open or run.due:
-        return decision
-    return _quiet(run)
+    return decision
 
 
 def _schedule(run: Run, decision: Decision, limit: int) -> None:
