@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -10,11 +11,13 @@ from runfold.flow import events as ev
 from runfold.flow.decide import decide
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.drain import CLOSED
+from runfold.flow.ending import duration
+from runfold.flow.run import new
 from runfold.flow.seal import Chain
 from runfold.flow.work import ACCEPTING, Decision, Gate, Ready
 from runfold.kernel.event import Draft
 from runfold.testing.building import flow, step
-from runfold.testing.driver import BROKEN, Driver
+from runfold.testing.driver import BROKEN, NOON, Driver
 
 ONE = flow(step("start"), keep=60, keep_failed=600)
 SAGA = flow(
@@ -96,6 +99,20 @@ def test_a_history_that_fails_for_no_reason_ends_and_says_no_more() -> None:
     assert (end.event.error, end.event.failed_step) == (
         ev.ErrorInfo(type="Error", code="EXECUTION_ERROR", message="the run failed"), None,
     )  # fmt: skip
+
+
+def test_a_run_lasts_from_when_it_was_due_to_its_last_event() -> None:
+    assert duration(new(ONE)) == 0.0
+    driver = over("completed")
+    assert duration(driver.run) == 0.0
+    late = Driver(ONE, ev.FlowStart(run_id="r", flow="flow", definition=ONE.hash, delay=60))
+    late.wait(60)
+    late.now += timedelta(seconds=1.5)
+    late.claim("start")
+    late.settle()
+    assert duration(late.run) == 1500.0
+    late.run.updated_at = NOON
+    assert duration(late.run) == 0.0
 
 
 # Before it.

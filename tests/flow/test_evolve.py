@@ -9,9 +9,10 @@ import pytest
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.run import Run, evolve, new
+from runfold.flow.work import Gate
 from runfold.kernel.event import Draft, Recorded
-from runfold.testing.building import collect, each, flow, step
-from runfold.testing.driver import NOON
+from runfold.testing.building import after, collect, each, failed, flow, step
+from runfold.testing.driver import BROKEN, NOON, Driver
 
 THREE = flow(
     step("start", emits="x"), step("a", "x", emits="y", compensated=True), step("sum", collect("y"))
@@ -94,3 +95,146 @@ def test_a_flow_without_entry_has_no_input_to_replace() -> None:
         Draft(ev.FlowInputReplaced(input=2)), definition=flow(step("a", each("x"))), input=1
     )
     assert (run.input, run.input_version) == (1, 1)
+
+
+# What attempts leave.
+
+
+def two_claimed() -> Driver:
+    driver = Driver(flow(step("start", emits="x"), step("a", "x"), step("b", after("a"))))
+    driver.do("start", 1, "x", "x")
+    driver.claim("a", 1)
+    driver.claim("a", 2)
+    return driver
+
+
+@pytest.mark.parametrize("way", ["complete", "fail", "stall", "release"])
+def test_what_executes_is_counted_until_it_is_answered(way: str) -> None:
+    driver = two_claimed()
+    assert driver.run.leased == 2
+    getattr(driver, way)("a", 1)
+    assert driver.run.leased == 1
+    getattr(driver, way)("a", 2)
+    assert driver.run.leased == 0
+
+
+def test_an_activation_has_begun_with_its_first_attempt() -> None:
+    driver = two_claimed()
+    driver.now += timedelta(seconds=5)
+    driver.release("a", 1)
+    driver.settle()
+    driver.claim("a", 1)
+    (act,) = (act for act in driver.run.steps if (act.step, act.number) == ("a", 1))
+    assert (act.started_at, driver.run.started_at) == (NOON, NOON)
+    assert (act.status, act.waits, driver.run.waits) == ("running", False, False)
+
+
+def test_what_is_decided_about_an_activation_is_the_last_that_is_known_of_it() -> None:
+    driver = two_claimed()
+    driver.fail("a", 1)
+    (act,) = (act for act in driver.run.steps if (act.step, act.number) == ("a", 1))
+    assert (act.version, act.answer) == (len(driver.history), "errored")
+    driver.decide()
+    assert (act.version, act.answer) == (len(driver.history), None)
+    assert driver.run.answered == {}
+
+
+def test_what_is_given_behind_a_closed_gate_leads_to_nothing() -> None:
+    driver = Driver(
+        flow(step("start", emits="x"), step("a", "x"), step("b", after("start"), returns=True))
+    )
+    driver.claim("start")
+    driver.cancel()
+    driver.complete("start", 1, "x")
+    assert driver.run.due == {}
+
+
+def test_a_collect_behind_a_closed_gate_waits_for_nothing_and_never_runs() -> None:
+    driver = Driver(
+        flow(step("start", emits="x"), step("a", "x", emits="y", compensated=True),
+             step("b", "x", emits="y", retry=1), step("sum", collect("y")))
+    )  # fmt: skip
+    driver.do("start", 1, "x")
+    driver.do("a", 1, "y")
+    driver.claim("b")
+    driver.fail("b")
+    driver.settle()
+    assert (driver.run.gate, driver.run.due) == (Gate.COMPENSATING, {})
+    driver.claim("a.compensate")
+    driver.complete("a.compensate")
+    assert driver.run.due == {}
+    driver.settle()
+    assert driver.topics()[-1] == "flow.failed"
+
+
+def test_what_failed_behind_a_closed_gate_asks_nobody_for_help() -> None:
+    graph = flow(step("start", emits="x"), step("a", "x", compensated=True), step("b", "x"),
+                 step("mend", failed("a")))  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x", "x")
+    driver.do("a", 1)
+    driver.claim("a", 2)
+    driver.cancel()
+    failed_late = ev.StepFailed(queue="default", error=BROKEN, attempts=1)
+    driver.append([Draft(failed_late, "a", 2, 1)])
+    assert (driver.run.due, driver.run.error) == ({}, None)
+    driver.settle()
+    assert driver.run.gate == Gate.COMPENSATING
+    driver.claim("a.compensate")
+    driver.fail("a.compensate", error=BROKEN)
+    driver.settle()
+    assert driver.run.status == "cancelled"
+
+
+def test_what_takes_a_failure_is_caused_by_it() -> None:
+    driver = Driver(flow(step("start"), step("mend", failed("start"))))
+    driver.claim("start")
+    driver.fail("start", error=BROKEN)
+    driver.settle()
+    scheduled = driver.found(ev.StepScheduled)[-1]
+    assert isinstance(scheduled.event, ev.StepScheduled)
+    assert (scheduled.step, scheduled.event.input_refs) == ("mend", ("start/failed",))
+
+
+def test_the_least_delay_is_waited_for() -> None:
+    driver = Driver(flow(step("start", retry=2)))
+    driver.claim("start")
+    driver.fail("start", retry_after=0.0005)
+    driver.settle()
+    (act,) = driver.run.steps
+    assert (act.status, act.waits) == ("retrying", True)
+
+
+def test_progress_says_who_made_it_and_when() -> None:
+    said = ev.StepProgress(queue="cpu", percent=5.0, message="m", details={"n": 1})
+    run = folded(Draft(scheduled(), "a", 7, 1), Draft(said, "a", 7, 2))
+    assert run.progress == (5.0, "m", {"n": 1}, "a", 7, 2, NOON + timedelta(seconds=3))
+    assert folded(Draft(said, "a")).progress == (
+        5.0, "m", {"n": 1}, "a", 1, 1, NOON + timedelta(seconds=2),
+    )  # fmt: skip
+
+
+# How it ends.
+
+
+def test_a_run_that_fails_already_is_not_cancelled() -> None:
+    late = Draft(ev.FlowCancelRequested(reason="late"))
+    for event in (ev.FlowDraining(), ev.TimerDue(kind="deadline")):
+        run = folded(Draft(event), late)
+        assert (run.status, run.cancelling, run.reason) == ("failing", False, None)
+        assert run.closed_version == 2
+
+
+def test_a_run_that_was_cancelled_keeps_the_reason_and_the_moment() -> None:
+    run = folded(Draft(ev.FlowCancelled(reason="enough", duration=1)))
+    assert (run.status, run.reason) == ("cancelled", "enough")
+    assert run.finished_at == run.updated_at == NOON + timedelta(seconds=2)
+
+
+def test_what_waits_for_its_time_waits_no_more_when_it_has_come() -> None:
+    driver = Driver(THREE, ev.FlowStart(run_id="r", flow="flow", definition=THREE.hash, delay=60))
+    (act,) = driver.run.steps
+    assert (act.waits, driver.run.waits) == (True, True)
+    driver.wait(60)
+    assert (act.waits, driver.run.waits) == (False, False)
+    assert driver.run.began_at == NOON + timedelta(seconds=60)

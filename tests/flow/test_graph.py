@@ -103,6 +103,9 @@ def test_a_bounded_number_of_graphs_is_kept() -> None:
 def test_a_changed_copy_of_a_definition_has_a_hash_of_its_own() -> None:
     definition = flow(START)
     assert definition.hash != definition.model_copy(update={"failure": "finish"}).hash
+    assert list(definition.by_name) == ["start"]
+    other = definition.model_copy(update={"steps": (step("other"),)})
+    assert list(other.by_name) == ["other"]
 
 
 def lane(definition: FlowDefinition, name: str) -> str | None:

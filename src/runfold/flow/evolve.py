@@ -183,7 +183,7 @@ def _retried(run: Run, event: events.StepRetry, recorded: Recorded) -> None:
     act = _open(run, recorded)
     if act is None or act.answer is None:
         return
-    run.answered.pop((recorded.step, recorded.activation), None)
+    del run.answered[recorded.step, recorded.activation]
     act.answer = None
     act.attempt = event.next_attempt
     act.version = recorded.version
@@ -231,9 +231,9 @@ def _close(run: Run, act: Activation, status: Any, recorded: Recorded) -> None:
     act.status = status
     act.version = act.ended_version = recorded.version
     act.ended_at = recorded.ts
-    run.open.pop((act.step, act.number), None)
+    del run.open[act.step, act.number]
     if act.answer is not None:
-        run.answered.pop((act.step, act.number), None)
+        del run.answered[act.step, act.number]
     act.forget()
     if not act.compensates and run.gate < Gate.CLOSED and act.node.leads:
         matching.release(run, act.node)
