@@ -172,9 +172,25 @@ def test_a_retry_timer_keeps_its_moment() -> None:
     assert (timer[0], timer[1].kind, timer[1].attempt) == (
         NOON + timedelta(seconds=100), "retry", 2,
     )  # fmt: skip
+    (retry,) = new.found(ev.StepRetry)
+    assert isinstance(retry.event, ev.StepRetry)
+    assert retry.event.retry_at == NOON + timedelta(seconds=100)
     late = forked(origin, len(origin.history))
     late.wait(0)
     assert late.ready() == [("start", 1)]
+
+
+def test_each_activation_keeps_the_moment_of_its_own_retry() -> None:
+    origin = Driver(flow(step("start", emits="x"), step("a", "x")))
+    origin.do("start", 1, "x", "x")
+    for number, seconds in ((1, 10), (2, 20)):
+        origin.claim("a", number)
+        origin.fail("a", number, retry_after=seconds)
+        origin.settle()
+    new = forked(origin, len(origin.history), now=NOON)
+    assert [(row.activation, due) for due, row in new.timers] == [
+        (1, NOON + timedelta(seconds=10)), (2, NOON + timedelta(seconds=20)),
+    ]  # fmt: skip
 
 
 def test_a_delayed_start_keeps_its_moment_and_is_due_at_once_when_it_has_passed() -> None:
@@ -209,6 +225,32 @@ def test_a_deadline_that_has_passed_is_refused_unless_another_is_given() -> None
     with pytest.raises(Unforkable, match=r"deadline.*has passed; give"):
         forked(origin, 1)
     assert forked(origin, 1, deadline=None).timers == []
+    with pytest.raises(Unforkable) as caught:
+        descend(origin.history[0], TWO_SIDES, now=passed)
+    assert str(caught.value) == (
+        f"its deadline, {passed}, has passed; give the new run another with deadline=, or None for "
+        "the flow's own"
+    )
+
+
+def test_a_descendant_is_due_when_its_origin_was_and_has_what_is_not_the_origins_alone() -> None:
+    start = ev.FlowStart(
+        run_id="r", flow="flow", definition="of old", input=1, key="k", parent_run_id="p",
+        delay=600.0, tags=("a",), priority=3,
+    )  # fmt: skip
+    (first, *_) = Driver(TWO_SIDES, start).history
+    due_at = NOON + timedelta(seconds=600)
+    kept = ev.FlowStart(
+        run_id="r", flow="flow", definition=TWO_SIDES.hash, input=1, tags=("a",), priority=3,
+        due_at=due_at,
+    )  # fmt: skip
+    assert descend(first, TWO_SIDES, now=NOON) == kept
+    moment = first._replace(event=kept)
+    assert descend(moment, TWO_SIDES, now=LATER, run_id="new") == kept.model_copy(
+        update={"run_id": "new"}
+    )
+    said = descend(first, TWO_SIDES, now=NOON, deadline=30.0)
+    assert said.deadline == due_at + timedelta(seconds=30)
 
 
 def test_a_deadline_of_the_flow_counts_from_when_a_delayed_run_is_due() -> None:

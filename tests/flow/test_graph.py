@@ -6,8 +6,14 @@ import math
 
 import pytest
 
-from runfold.flow.definition import FlowDefinition, RetryPolicy, Subscription
-from runfold.flow.graph import GRAPHS_MAX, Graph, graph_of, validate
+from runfold.flow.definition import (
+    FlowDefinition,
+    LimitDefinition,
+    RetryPolicy,
+    StepDefinition,
+    Subscription,
+)
+from runfold.flow.graph import GRAPHS_MAX, Graph, Node, graph_of, validate
 from runfold.testing.building import after, collect, each, failed, flow, join, step
 
 START = step("start", emits="x y")
@@ -166,3 +172,56 @@ def test_what_leads_to_a_collect_is_known_through_joins_and_collects() -> None:
 def test_a_graph_of_a_faulty_definition_is_made_all_the_same() -> None:
     definition = flow(step("a", "nothing"), step("a", collect("a")), step("b", join("q")))
     assert Graph(definition).entry is None
+
+
+def test_a_step_by_itself_leads_nowhere() -> None:
+    node = Node(3, step("a", "x", queue="slow"), "flow")
+    assert (node.index, node.name, node.kind, node.by, node.labels) == (3, "a", "each", None, ("",))
+    assert (node.after, node.failed, node.lane, node.admission) == (None, None, None, None)
+    assert (node.handled, node.gives_result, node.leads, node.sources) == (False, False, (), set())
+
+
+def test_only_what_something_needs_is_a_lane_or_has_keys() -> None:
+    by_user = LimitDefinition(kind="concurrency", max=1, key="user")
+    of_all = LimitDefinition(kind="concurrency", max=1)
+    graph = Graph(
+        flow(
+            step("start", emits="item"),
+            step("a", "item", emits="p"),
+            step("b", "item", emits="q", limits=(of_all,)),
+            step("both", join("p", "q")),
+            step("c", after("a"), limits=(by_user,)),
+            step("d", failed("c"), queue_keys=("@run",)),
+        )
+    )
+    outlets = {outlet.trigger: outlet for outlet in graph.outlets.values()}
+    assert list(outlets) == ["item", "p", "q", "after:a", "failed:c"]
+    assert [name for name, outlet in outlets.items() if outlet.is_lane is not False] == ["item"]
+    assert [name for name, outlet in outlets.items() if outlet.is_keyed] == ["after:a"]
+    assert [node.name for node in graph.nodes.values() if node.handled] == ["c"]
+    assert [node.name for node in graph.nodes.values() if node.gives_result] == ["both", "c"]
+
+
+def test_the_name_of_a_compensation_stands_for_its_step() -> None:
+    graph = Graph(flow(START, step("a", "x")))
+    assert graph.base("a") == (graph.nodes["a"], False)
+    assert graph.base("a.compensate") == (graph.nodes["a"], True)
+    assert graph.base("b.compensate") == (None, True)
+    assert graph.base(None) == graph.base("") == graph.base("b") == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        ((step("a", emits="x", returns=True), step("b", "x")), ["a"]),
+        ((step("z", emits="x y"), step("b", "y"), step("a", "x")), ["b", "a"]),
+        ((step("a", emits="x"), step("b", "x"), step("mend", failed("b"))), ["b"]),
+        ((step("a", emits="x"), step("b", "x", emits="x")), []),
+        ((step("a", emits="x"), step("b", "x"), step("c", after("b")), step("d", after("b"))),
+         ["c", "d"]),
+    ],
+)  # fmt: skip
+def test_the_result_is_of_the_step_with_returns_or_of_the_leaves(
+    steps: tuple[StepDefinition, ...], named: list[str]
+) -> None:
+    assert [node.name for node in Graph(flow(*steps)).results] == named
