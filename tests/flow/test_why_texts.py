@@ -13,7 +13,7 @@ from flow.branching import TWO_SIDES, half_way
 from runfold.flow import events as ev
 from runfold.flow.definition import RetryPolicy
 from runfold.flow.why import why
-from runfold.testing.building import after, collect, failed, flow, join, step
+from runfold.testing.building import after, collect, each, failed, flow, join, step
 from runfold.testing.driver import BROKEN, OOPS, Driver
 
 Scene = Callable[[], tuple[Driver, str | None]]
@@ -160,6 +160,42 @@ def joining_in_the_whole_run() -> Any:
     return driver, "both"
 
 
+def joining_what_only_the_entry_caused() -> Any:
+    """
+    run r is running; 2 waiting (after 0.000 s)
+      b: waits in queue 'default' since 2026-01-01T12:00:00.000+00:00
+      both: has p and lacks q: b is still under way
+    """
+    graph = flow(
+        step("start", emits="x y"), step("a", "x", emits="p"), step("b", "y", emits="q"),
+        step("both", join("p", "q")),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x", "y")
+    driver.do("a", 1, "p")
+    return driver, None
+
+
+def joining_beside_a_failure() -> Any:
+    """
+    run r is running; 2 waiting (after 0.000 s)
+      b: waits in queue 'default' since 2026-01-01T12:00:00.000+00:00
+      both: has p and lacks q in the lane of start/0: b is still under way
+    """
+    graph = flow(
+        step("start", emits="x"), step("a", "x", emits="p"), step("b", "x", emits="q"),
+        step("both", join("p", "q")), failure="finish",
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x", "x")
+    driver.do("a", 1, "p")
+    driver.claim("a", 2)
+    driver.fail("a", 2, error=BROKEN)
+    driver.settle()
+    driver.do("b", 2)
+    return driver, None
+
+
 def collecting() -> Any:
     """
     run r is running; 2 waiting (after 0.000 s)
@@ -189,6 +225,41 @@ def blocked() -> Any:
     driver.fail("a", error=BROKEN)
     driver.settle()
     return driver, None
+
+
+def blocked_by_two() -> Any:
+    """
+    end never ran, blocked by a, which failed for good (EXECUTION_ERROR: oops); b, which was \
+cancelled
+      end: never ran, blocked by a, which failed for good (EXECUTION_ERROR: oops); b, which was \
+cancelled
+    """
+    graph = flow(
+        step("start", emits="x"), step("a", "x"), step("b", "x"),
+        step("end", each(after("a"), after("b"))),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x")
+    driver.claim("a")
+    driver.fail("a", error=BROKEN)
+    driver.settle()
+    return driver, "end"
+
+
+def left_out_by_two() -> Any:
+    """
+    end was skipped: a completed without emitting p; b completed without emitting q
+      end: was skipped: a completed without emitting p; b completed without emitting q
+    """
+    graph = flow(
+        step("start", emits="x"), step("a", "x", emits="p"), step("b", "x", emits="q"),
+        step("end", each("p", "q")),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x")
+    driver.do("a")
+    driver.do("b")
+    return driver, "end"
 
 
 def blocked_far_off() -> Any:
@@ -272,7 +343,9 @@ def two_queued() -> Any:
 
 SCENES: list[Scene] = [
     queued, running, paused, delayed, retrying, tried_again, due, answered, draining, joining,
-    joining_by_key, joining_in_the_whole_run, collecting, blocked, blocked_far_off, cancelled,
+    joining_by_key, joining_in_the_whole_run, joining_what_only_the_entry_caused,
+    joining_beside_a_failure, collecting, blocked, blocked_by_two, left_out_by_two,
+    blocked_far_off, cancelled,
     skipped, waiting, one_of_several, two_queued,
 ]  # fmt: skip
 

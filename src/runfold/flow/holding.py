@@ -130,9 +130,8 @@ def _join(trace: Trace, node: Node) -> Iterator[Hold]:
         there = tuple(label for label, arrivals in parts if arrivals)
         missing = tuple(label for label, arrivals in parts if not arrivals)
         of = f" with {node.by} = {lane}" if node.by else f" in the lane of {lane}" if lane else ""
-        text = f"has {_names(there)} and lacks {_names(missing)}{of}"
         because, by = _because(trace, node, set(missing))
-        text = f"{text}: {because}" if because else text
+        text = f"has {_names(there)} and lacks {_names(missing)}{of}: {because}"
         yield Hold("join", node.name, text, lane=lane or None, there=there, missing=missing, by=by)
 
 
