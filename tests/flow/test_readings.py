@@ -12,7 +12,17 @@ from runfold.errors import InvalidInput
 from runfold.flow import events as ev
 from runfold.flow.attempts import DELAY_MAX, holds
 from runfold.flow.definition import LimitDefinition, RetryPolicy
-from runfold.flow.inputs import failure, gathered, labelled, one, resolve, trigger, versions
+from runfold.flow.inputs import (
+    failure,
+    gathered,
+    labelled,
+    one,
+    replaced,
+    replaced_at,
+    resolve,
+    trigger,
+    versions,
+)
 from runfold.flow.retry import backoff, never_of, policy_of
 from runfold.flow.start import amended, told
 from runfold.flow.state import Entry
@@ -96,6 +106,13 @@ def test_a_plan_is_resolved_from_these_events() -> None:
     failed = resolve(one(failure(4, "pay", one(2))), EVENTS)
     assert (failed["step"], failed["attempts"], failed["input"]) == ("pay", 2, "payload")
     assert failed["error"]["code"] == OOPS.code
+
+
+def test_a_plan_says_what_replaced_the_input_of_its_run() -> None:
+    assert replaced_at(replaced(7, one(2, "x"))) == 7
+    assert replaced_at(one(7)) is replaced_at(None) is replaced_at([]) is None
+    assert versions(replaced(3, labelled({"a": 2}))) == [2, 3]
+    assert resolve(replaced(3, labelled({"a": 2})), EVENTS) == {"a": "payload"}
 
 
 def test_only_a_single_payload_has_a_trigger() -> None:

@@ -241,9 +241,26 @@ cancelled
     driver = Driver(graph)
     driver.do("start", 1, "x")
     driver.claim("a")
+    driver.claim("b")
+    driver.fail("b")
+    driver.settle()
     driver.fail("a", error=BROKEN)
     driver.settle()
     return driver, "end"
+
+
+def cancelled_before_it_was_mended() -> Any:
+    """
+    mend was skipped: everything that it takes has gone elsewhere
+      mend: was skipped: everything that it takes has gone elsewhere
+    """
+    driver = Driver(flow(step("start", retry=1), step("mend", failed("start"))))
+    driver.claim("start")
+    driver.fail("start")
+    driver.decide(limit=1)
+    driver.cancel()
+    driver.settle()
+    return driver, "mend"
 
 
 def left_out_by_two() -> Any:
@@ -345,6 +362,7 @@ SCENES: list[Scene] = [
     queued, running, paused, delayed, retrying, tried_again, due, answered, draining, joining,
     joining_by_key, joining_in_the_whole_run, joining_what_only_the_entry_caused,
     joining_beside_a_failure, collecting, blocked, blocked_by_two, left_out_by_two,
+    cancelled_before_it_was_mended,
     blocked_far_off, cancelled,
     skipped, waiting, one_of_several, two_queued,
 ]  # fmt: skip
