@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runfold.flow.definition import FlowDefinition, LimitDefinition, StepDefinition
 from runfold.flow.events import FlowStart, StepScheduled
 from runfold.flow.graph import validate
-from runfold.flow.limits import names_of
+from runfold.flow.limits import Admission, names_of, scopes_of
 from runfold.flow.paths import TEXT_MAX, text_of
 from runfold.flow.start import creation
 from runfold.testing.building import after, collect, each, failed, flow, join, step
@@ -281,6 +281,48 @@ def test_a_text_is_short_and_can_be_stored(value: Any) -> None:
 
 def test_long_values_with_one_beginning_are_told_apart() -> None:
     assert text_of("x" * 500 + "a") != text_of("x" * 500 + "b")
+
+
+# What admits a step, by itself.
+
+
+def test_only_paths_are_taken_from_an_input_each_once() -> None:
+    keyed = step("start", queue_keys=("@run", "user"), limits=(rate("user"), rate("to.id")))
+    admission = Admission("flow", keyed)
+    assert admission.paths == ("user", "to.id")
+    assert admission.values({"user": 1, "to": {"id": 2}}) == ("1", "2")
+
+
+def test_what_the_log_does_not_say_is_missing() -> None:
+    admission = Admission("flow", step("start", limits=(rate("user"), rate("to"))))
+    missing = text_of(None)
+    assert admission.key("r", ()) == missing
+    assert admission.buckets("r", ("zoe",)) == (
+        "step:flow/start#1:user=zoe", f"step:flow/start#1:to={missing}",
+    )  # fmt: skip
+    assert admission.joined([(None, None), (None, "x")]) == (missing, "x")
+
+
+def test_a_key_may_lie_deep_in_an_item_of_a_list() -> None:
+    admission = Admission("flow", step("all", collect("x"), limits=(rate("1.user.id"),)))
+    items = [admission.item({"user": {"id": name}}) for name in ("ann", "zoe")]
+    assert items == [("ann",), ("zoe",)]
+    assert admission.collected(items) == ("zoe",)
+    assert admission.collected(items[:1]) == (text_of(None),)
+    assert admission.collected([("ann",), (None,)]) == (text_of(None),)
+
+
+@pytest.mark.parametrize("place", ["a", "-1", "", "\u00b2", "\u0661"])
+def test_what_is_no_place_in_a_list_is_missing(place: str) -> None:
+    admission = Admission("flow", step("all", collect("x"), limits=(rate(f"{place}.id"),)))
+    assert admission.collected([("ann",), ("zoe",)]) == (text_of(None),)
+
+
+def test_the_scopes_of_a_flow_are_those_of_its_limited_steps() -> None:
+    limited = step("pay", "x", limits=(at_once(), rate()))
+    assert scopes_of(flow(step("start", emits="x"), limited)) == {
+        "step:flow/pay": (at_once(), rate())
+    }
 
 
 # Definitions.
