@@ -9,7 +9,8 @@ import pytest
 from runfold.flow import events as ev
 from runfold.flow.activation import NO_LANES
 from runfold.flow.definition import FlowDefinition, LimitDefinition
-from runfold.testing.building import collect, flow, join, step
+from runfold.flow.names import activation_name
+from runfold.testing.building import after, collect, flow, join, step
 from runfold.testing.driver import Driver
 
 WRITERS = (step("start", emits="go y"), step("a", "go", emits="x"), step("b", "go", emits="x"))
@@ -106,3 +107,45 @@ def test_what_siblings_gave_is_collected_in_the_order_of_their_steps() -> None:
     for name in "bca":
         driver.do(name, 1, ("x", name))
     assert driver.do("all") == ["a", "b", "c"]
+
+
+GATHER = flow(
+    step("start", emits="go"), step("a", "go", emits="x"), step("b", "go", emits="x"),
+    step("sum", collect("x", at_least=0)), step("last", after("sum")),
+)  # fmt: skip
+
+
+def test_a_collect_is_named_and_caused_by_what_it_gathered() -> None:
+    driver = Driver(GATHER)
+    driver.do("start", 1, "go")
+    driver.do("b", 1, "x")
+    driver.do("a", 1, "x")
+    scheduled = driver.found(ev.StepScheduled)[-1]
+    refs = tuple(f"{act.name}/0" for act in driver.run.steps if act.step in {"a", "b"})
+    assert scheduled.event == ev.StepScheduled(
+        queue="default", name=activation_name("sum", refs), input_refs=refs
+    )
+    (last,) = (one for one in driver.found(ev.StepCompleted) if one.step == "a")
+    assert scheduled.cause == last.version - 1, "the last of what it gathered"
+    assert [link.step for link in driver.run.open["sum", 1].past] == [1, 2]
+    driver.do("sum")
+    driver.do("last")
+    end = driver.history[-1].event
+    assert isinstance(end, ev.FlowCompleted)
+    assert end.unfired == ()
+
+
+def test_a_collect_of_nothing_has_a_name_of_its_own_and_what_ended_the_wait_as_its_cause() -> None:
+    driver = Driver(GATHER)
+    driver.do("start", 1)
+    scheduled = driver.found(ev.StepScheduled)[-1]
+    assert scheduled.event == ev.StepScheduled(queue="default", name="sum~")
+    (completed,) = driver.found(ev.StepCompleted)
+    assert scheduled.cause == completed.version
+
+
+def test_a_collect_with_a_limit_that_has_no_key_takes_no_values() -> None:
+    at_once = LimitDefinition(kind="concurrency", max=1)
+    driver = Driver(flow(step("start", emits="x"), step("sum", collect("x"), limits=(at_once,))))
+    driver.do("start", 1, "x", "x")
+    assert driver.jobs["sum", 1].limits == ("step:flow/sum#concurrency",)
