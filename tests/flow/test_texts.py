@@ -12,7 +12,8 @@ from runfold.flow.definition import FlowDefinition, LimitDefinition, StepDefinit
 from runfold.flow.diff import ABSENT, DIFFERENCES_MAX, Diff, Difference
 from runfold.flow.faults_limits import faults_of_limit, faults_of_limits
 from runfold.flow.replay import Diverges, Same, Unknown, replay
-from runfold.kernel.event import Recorded
+from runfold.flow.seal import erased
+from runfold.kernel.event import Event, Recorded
 from runfold.kernel.registry import Registry, UnknownEvent
 from runfold.testing.building import collect, each, failed, flow, join, on, step
 from runfold.testing.driver import BROKEN, NOON, Driver
@@ -85,6 +86,58 @@ def test_the_end_that_would_be_decided_instead_is_named() -> None:
     assert verdict.what == "today's code does not decide this: it would decide the end"
 
 
+def instead(history: list[Recorded], event: Event, today: FlowDefinition) -> str:
+    """Return what is said when ``event``, of the entry, is recorded behind ``history``."""
+    last = history[-1]
+    odd = last._replace(version=last.version + 1, event=event, step="start", activation=1)
+    verdict = replay([*history, odd], today)
+    assert isinstance(verdict, Diverges)
+    return verdict.what.removeprefix("today's code does not decide this: it would decide ")
+
+
+def test_what_would_be_decided_instead_has_its_kind_and_place() -> None:
+    one = flow(step("start", retry=1))
+    driver = Driver(one)
+    driver.claim("start")
+    cancelled = ev.StepCancelled(queue="default")
+    assert instead(driver.history, cancelled, one) == "nothing"
+    driver.fail("start")
+    assert instead(driver.history, cancelled, one) == "step.retry or step.failed start"
+    retry = ev.StepRetry(queue="default", next_attempt=2, delay=0, reason="errored")
+    assert instead(driver.history, retry, one) == (
+        "recorded was step.retry, today's code decides step.failed"
+    )
+    endless = flow(step("start", emits="x"), step("a", "x", emits="x"), activations_max=1)
+    driver = Driver(endless)
+    driver.claim("start")
+    driver.complete("start", 1, "x")
+    assert instead(driver.history, cancelled, endless) == "flow.draining"
+
+
+def test_two_that_would_be_decided_instead_stand_side_by_side() -> None:
+    two = fan("b", "c")
+    driver = Driver(two)
+    driver.claim("start")
+    driver.complete("start", 1, "go")
+    names = list(driver.run.due)
+    assert instead(driver.history, ev.StepCancelled(queue="default"), two) == (
+        f"step.scheduled {names[0]}, step.scheduled {names[1]}"
+    )
+
+
+def test_more_than_one_batch_may_have_been_decided_in_any_order() -> None:
+    driver = Driver(fan("a"))
+    driver.claim("start")
+    driver.complete("start", 1, *["go"] * 501)
+    before = list(driver.history)
+    decided = driver.decide(limit=501)
+    rest = [
+        Recorded(number, 1, number, NOON, *draft)
+        for number, draft in enumerate(reversed(decided.drafts), start=len(before) + 1)
+    ]
+    assert replay([*before, *rest], driver.definition) == Same()
+
+
 def failing(name: str, error: ev.ErrorInfo) -> Driver:
     driver = Driver(flow(step("start", retry=1), name="flow"))
     driver.claim("start")
@@ -128,6 +181,28 @@ def test_a_value_that_does_not_fit_is_called_what_it_is(kind: str, called: str) 
     assert (verdict.step, verdict.what) == (
         "start", f"the recorded {called} does not fit: too long",
     )  # fmt: skip
+
+
+def test_every_value_that_a_handler_took_or_made_is_asked_about_where_it_was_recorded() -> None:
+    driver = Driver(
+        flow(step("start", emits="x"), step("a", "x")),
+        ev.FlowStart(run_id="r", flow="flow", definition="d", input="in"),
+    )
+    driver.do("start", 1, ("x", "payload"), result="one")
+    driver.do("a", result="two")
+    asked: list[tuple[str, str, str, Any]] = []
+    assert replay(driver.history, driver.definition, lambda *of: asked.append(of)) == Same()
+    assert asked == [
+        ("input", "start", "", "in"), ("input", "start", "", "in"),
+        ("emit", "start", "x", "payload"), ("result", "start", "", "one"),
+        ("input", "a", "", "payload"), ("result", "a", "", "two"),
+    ]  # fmt: skip
+
+
+def test_nothing_can_be_said_of_a_run_that_was_erased() -> None:
+    (start,) = begun()
+    left = start._replace(state=erased(b"0" * 32, b"{}"))
+    assert replay([left], flow(step("start"))) == Unknown(1, "its payloads were erased")
 
 
 # Differences.

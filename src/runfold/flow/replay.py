@@ -133,8 +133,7 @@ class _Replay:
     def _start(self, recorded: Recorded, event: FlowStart) -> Verdict | None:
         if is_erased(recorded.state):
             return Unknown(recorded.version, "its payloads were erased")
-        today = event.model_copy(update={"definition": self._definition.hash})
-        self._fold(recorded, Draft(today))
+        self._fold(recorded, Draft(event))
         return self._fits(recorded, "input", self._definition.entry.name, "", event.input)
 
     # Facts.
