@@ -69,7 +69,7 @@ def test_an_end_carries_the_chain_of_all_that_was_before_it(
 ) -> None:
     driver = made()
     driver.run.chain = Chain()
-    driver.run.chain.add(b"all of it")
+    driver.run.chain.add("topic", b"all of it", None, "start", 1, 1, None)
     (end,) = decide(driver.run).drafts
     assert getattr(end.event, "chain", None) == driver.run.chain.root()
     driver.run.chain = None

@@ -9,7 +9,7 @@ import pytest
 
 from runfold.flow import events as ev
 from runfold.flow.run import evolve, new
-from runfold.flow.seal import BLOCK, Chain, digest, entry
+from runfold.flow.seal import BLOCK, Chain
 from runfold.kernel.event import Recorded
 from runfold.testing.building import flow, step
 from runfold.testing.driver import NOON
@@ -65,13 +65,16 @@ def test_a_run_of_which_an_event_was_folded_without_its_bytes_has_no_chain() -> 
 
 
 def test_the_root_is_of_the_link_before_and_of_what_came_since() -> None:
-    entries = [entry("t", digest(b"%d" % n, None), "s", n, 1, None) for n in range(BLOCK + 2)]
+    entries = [
+        f"{number},1,None,5,3:topicpay".encode() + sha256(b"%d" % number).digest()
+        for number in range(BLOCK + 2)
+    ]
     link = sha256(b"".join(entries[:BLOCK])).digest()
     found = Chain()
     assert found.root() == ""
-    for one in entries[:BLOCK]:
-        found.add(one)
+    for number in range(BLOCK):
+        found.add("topic", b"%d" % number, None, "pay", number, 1, None)
     assert found.root() == link.hex()
-    for one in entries[BLOCK:]:
-        found.add(one)
+    for number in range(BLOCK, BLOCK + 2):
+        found.add("topic", b"%d" % number, None, "pay", number, 1, None)
     assert found.root() == sha256(link + entries[BLOCK] + entries[BLOCK + 1]).hexdigest()
