@@ -65,6 +65,20 @@ def test_what_a_step_did_to_the_state_is_compared_key_by_key() -> None:
     ]  # fmt: skip
 
 
+def test_another_key_or_operation_of_the_state_is_a_difference() -> None:
+    def run(**said: Any) -> Driver:
+        driver = Driver(flow(step("start")))
+        driver.claim("start")
+        driver.complete("start", states=[ev.State(value=1, **said)])
+        driver.settle()
+        return driver
+
+    one = run(operation="set", key="n")
+    assert next(d.field for d in differences(one, run(operation="set", key="m"))) == "state.0.key"
+    (only,) = differences(one, run(operation="add", key="n"))
+    assert (only.field, only.one, only.other) == ("state.0.operation", "set", "add")
+
+
 def test_errors_are_compared_by_code_and_message() -> None:
     def run(message: str) -> Driver:
         driver = Driver(flow(step("start")))

@@ -15,6 +15,7 @@ from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition, LimitDefinition, RetryPolicy
 from runfold.flow.fork import descend, fork
 from runfold.flow.selection import prefix
+from runfold.kernel.event import Draft
 from runfold.testing.building import after, flow, step
 from runfold.testing.driver import NOON, OOPS, Driver, Outcome, Work, play
 from runfold.testing.strategies import definitions, script
@@ -55,6 +56,15 @@ def test_a_cut_inside_an_attempts_effects_is_the_version_before_them() -> None:
     new = forked(origin, emitted)
     assert [one.event.name for one in new.found(ev.Emit)] == ["go"]
     assert new.ready() == [("a", 1), ("b", 1)]
+    assert len(prefix(origin.history, TWO_SIDES, emitted)) == emitted - 1
+    assert origin.history[emitted - 2].event.TOPIC == "step.started"
+
+
+def test_state_that_no_attempt_set_stands_by_itself() -> None:
+    origin = half_way()
+    origin.append([Draft(ev.State(operation="set", key="own", value=1))])
+    assert origin.history[-2].step is not None
+    assert len(prefix(origin.history, TWO_SIDES, len(origin.history))) == len(origin.history)
 
 
 def test_a_moment_takes_all_that_was_recorded_by_then() -> None:
@@ -62,6 +72,8 @@ def test_a_moment_takes_all_that_was_recorded_by_then() -> None:
     origin.do("start", 1, "go")
     origin.now += timedelta(seconds=10)
     origin.do("a", 1, "a")
+    before = forked(origin, NOON)
+    assert before.names() == forked(origin, NOON + timedelta(seconds=5)).names()
     new = forked(origin, NOON + timedelta(seconds=5))
     assert [act.status for act in new.run.steps] == ["completed", "queued", "queued"]
 

@@ -29,7 +29,7 @@ from runfold.flow.state import Entry
 from runfold.flow.trace import Trace
 from runfold.flow.values import change
 from runfold.flow.why import why
-from runfold.kernel.event import Recorded
+from runfold.kernel.event import Draft, Recorded
 from runfold.testing.building import flow, join, step
 from runfold.testing.driver import BROKEN, NOON, OOPS, Driver
 
@@ -131,6 +131,11 @@ def test_a_start_is_read_with_what_replaced_its_input() -> None:
     assert (read.input, read.due_at, read.delay) == ("new", None, 60.0)
     read = amended(start, with_delay).event
     assert (read.input, read.due_at, read.delay) == ("new", LATER + timedelta(seconds=30), None)
+    at_a_moment = Recorded(
+        3, 1, 3, LATER, ev.FlowInputReplaced(input="new", due_at=NOON, delay=9.0)
+    )
+    read = amended(start, at_a_moment).event
+    assert (read.input, read.due_at, read.delay) == ("new", NOON, None)
     assert told([start, paused, with_delay]) == [amended(start, with_delay), paused]
 
 
@@ -150,6 +155,44 @@ def test_spans_of_several_attempts_add_up() -> None:
     driver.now += timedelta(seconds=8)
     (deed,) = Trace(driver.definition, driver.history).deeds.values()
     assert deed.spent(driver.now) == (6.0, 12.0, 60.0)
+
+
+def test_a_timer_that_is_late_is_waited_for_as_long() -> None:
+    driver = Driver(flow(step("start", retry=RetryPolicy(base=30, jitter=0, cap=30))))
+    driver.claim("start")
+    driver.fail("start")
+    driver.settle()
+    driver.wait(40)
+    driver.now += timedelta(seconds=2)
+    (deed,) = Trace(driver.definition, driver.history).deeds.values()
+    assert deed.spent(driver.now) == (2.0, 0.0, 40.0)
+
+
+def test_a_moment_takes_no_time() -> None:
+    driver = Driver(flow(step("start", emits="x"), step("a", "x")))
+    driver.do("start", 1, "x")
+    trace = Trace(driver.definition, driver.history)
+    assert [deed.spent(NOON) for deed in trace.deeds.values()] == [(0.0, 0.0, 0.0)] * 2
+    driver.claim("a")
+    (_, deed) = Trace(driver.definition, driver.history).deeds.values()
+    assert deed.spent(NOON) == (0.0, 0.0, 0.0)
+    assert (deed.result, deed.tries[-1].outcome, deed.tries[-1].worker) == (None, None, "w")
+
+
+def test_what_nothing_caused_is_caused_by_the_start() -> None:
+    driver = Driver(flow(step("start"), step("a", "x")))
+    odd = ev.StepScheduled(queue="default", name="odd")
+    driver.append([Draft(odd, "a", 1, 1)])
+    assert Trace(driver.definition, driver.history).deeds["odd"].cause == 1
+
+
+def test_a_reader_may_change_what_it_is_told_of_the_state() -> None:
+    driver = Driver(flow(step("start")))
+    driver.claim("start")
+    appended = [ev.State(operation="append", key="all", value=n) for n in (1, 2)]
+    driver.complete("start", states=appended)
+    driver.run.values()["all"].append(3)
+    assert driver.run.values() == {"all": [1, 2]}
 
 
 def test_an_answer_names_what_was_asked_about_and_each_link_its_moments() -> None:
@@ -212,13 +255,27 @@ def test_a_retry_waits_until_its_handler_said_and_names_what_it_follows() -> Non
     assert [(due, row.kind, row.due_at) for due, row in driver.timers] == [(LATER, "retry", LATER)]
 
 
+@pytest.mark.parametrize(("operation", "first", "value"), [("append", [1], [1, 2]), ("add", 1, 3)])
+def test_what_is_changed_ends_when_it_did_unless_another_time_is_said(
+    operation: Any, first: Any, value: Any
+) -> None:
+    data = {"n": Entry(first, LATER)}
+    change(data, ev.State(operation=operation, key="n", value=2), None, NOON)
+    assert (data["n"].value, data["n"].expires_at) == (value, LATER)
+    soon = NOON + timedelta(seconds=5)
+    change(data, ev.State(operation=operation, key="n", value=2, ttl=5), soon, NOON)
+    assert data["n"].expires_at == soon
+    change(data, ev.State(operation=operation, key="new", value=2, ttl=5), soon, NOON)
+    assert data["new"].expires_at == soon
+
+
 def test_of_two_numbers_that_cannot_be_added_the_greater_counts() -> None:
     huge = 10**400
-    for first, second in ((1.5, huge), (huge, 1.5)):
+    for first, second in ((1.5, huge), (huge, 1.5), (1.5, -huge)):
         data: dict[str, Entry] = {}
         for value in (first, second):
             change(data, ev.State(operation="add", key="sum", value=value), None, NOON)
-        assert data["sum"].value == huge
+        assert abs(data["sum"].value) == huge
 
 
 def test_a_step_that_has_run_says_which_pair_it_lacks_unless_one_of_its_runs_is_meant() -> None:

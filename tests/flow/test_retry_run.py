@@ -136,6 +136,40 @@ def test_what_goes_on_or_has_completed_is_not_retried() -> None:
         retried(origin)
 
 
+def test_a_retry_that_is_refused_says_what_to_do() -> None:
+    origin = half_way()
+    with pytest.raises(Unforkable) as goes_on:
+        retried(origin)
+    assert str(goes_on.value) == (
+        "the run is 'running': only what has ended can be tried again; wait for it or cancel it, "
+        "or fork it"
+    )
+    origin.complete("b", 1, "b")
+    origin.settle()
+    origin.do("end")
+    with pytest.raises(Unforkable) as completed:
+        retried(origin)
+    assert str(completed.value) == (
+        "the run has completed, so no step of it is to be tried again; name one with from_step=, "
+        "or use fork() or restart()"
+    )
+    with pytest.raises(InvalidInput) as strange:
+        retried(origin, "strange")
+    said = "step 'strange' is no step of its flow; those that ran are ['a', 'b', 'end', 'start']"
+    assert (str(strange.value), strange.value.details) == (
+        said, [{"loc": "from_step", "msg": said}],
+    )  # fmt: skip
+    cancelled = half_way()
+    cancelled.cancel()
+    cancelled.complete("b")
+    cancelled.settle()
+    with pytest.raises(InvalidInput) as never:
+        retried(cancelled, "end")
+    assert str(never.value) == (
+        "step 'end' never ran in this run; those that ran are ['a', 'b', 'start']"
+    )
+
+
 def test_a_run_that_could_only_fail_again_is_refused() -> None:
     twice = flow(
         step("start", emits="go"),

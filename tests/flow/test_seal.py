@@ -9,7 +9,7 @@ import pytest
 
 from runfold.flow import events as ev
 from runfold.flow.run import evolve, new
-from runfold.flow.seal import BLOCK, Chain
+from runfold.flow.seal import BLOCK, SHORT, Chain, digest, erased, rest_of
 from runfold.kernel.event import Recorded
 from runfold.testing.building import flow, step
 from runfold.testing.driver import NOON
@@ -78,3 +78,14 @@ def test_the_root_is_of_the_link_before_and_of_what_came_since() -> None:
     for number in range(BLOCK, BLOCK + 2):
         found.add("topic", b"%d" % number, None, "pay", number, 1, None)
     assert found.root() == sha256(link + entries[BLOCK] + entries[BLOCK + 1]).hexdigest()
+
+
+def test_what_is_hashed_of_an_event_never_changes_because_logs_have_it() -> None:
+    short, long = b"{}", b"x" * (SHORT + 1)
+    for state in (short, long, b"x" * SHORT):
+        own = sha256(state).digest()
+        assert digest(state, None) == own
+        assert digest(state, "ann") == sha256(own + b":ann").digest()
+        assert rest_of(state) == state
+        assert rest_of(erased(own, b"left")) == b"left"
+        assert digest(erased(own, b"left"), None) == own

@@ -138,6 +138,26 @@ def test_more_than_one_batch_may_have_been_decided_in_any_order() -> None:
     assert replay([*before, *rest], driver.definition) == Same()
 
 
+def test_another_number_of_the_next_attempt_is_told() -> None:
+    driver = Driver(flow(step("start", retry=2)))
+    driver.claim("start")
+    driver.fail("start")
+    driver.settle()
+    last = driver.history[-1]
+    other = last._replace(event=last.event.model_copy(update={"next_attempt": 5}))
+    assert replay([*driver.history[:-1], other], driver.definition) == Diverges(
+        last.version, "step.retry", "start", "another attempt: recorded 5, today 2"
+    )
+
+
+def test_a_run_that_waited_for_its_time_is_the_same() -> None:
+    one = flow(step("start"))
+    driver = Driver(one, ev.FlowStart(run_id="r", flow="flow", definition="d", delay=60))
+    driver.wait(60)
+    driver.do("start", states=[ev.State(operation="set", key="n", value=1, ttl=5)])
+    assert replay(driver.history, one) == Same()
+
+
 def failing(name: str, error: ev.ErrorInfo) -> Driver:
     driver = Driver(flow(step("start", retry=1), name="flow"))
     driver.claim("start")

@@ -213,3 +213,22 @@ def test_every_moment_of_every_run_has_an_answer(
 def driver_waits(definition: FlowDefinition, history: list[Recorded]) -> bool:
     run = fold(definition, history)
     return bool(run.open) or (bool(run.due) and run.gate < Gate.CLOSED)
+
+
+def test_a_summary_says_no_more_than_there_is() -> None:
+    def summary(driver: Driver) -> str:
+        return why(driver.definition, driver.history, None, now=driver.now).summary
+
+    driver = Driver(flow(step("start"), step("next", after("start"))))
+    driver.claim("start")
+    driver.complete("start")
+    driver.cancel()
+    assert summary(driver) == "run r is cancelling (after 0.000 s)"
+    driver.settle()
+    assert summary(driver) == "run r cancelled (after 0.000 s)"
+    late = Driver(flow(step("start"), deadline=60.0))
+    late.wait(60)
+    late.settle()
+    assert summary(late) == (
+        "run r failed: DEADLINE_EXCEEDED: the run was not finished at its deadline (after 60.000 s)"
+    )

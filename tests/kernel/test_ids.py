@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from runfold.flow import events as ev
-from runfold.flow.streams import definitions_id, name_of, queue_id
+from runfold.flow.streams import definitions_id, erasure_id, name_of, queue_id
 from runfold.kernel.ids import keyed_id, parsed, text, uuid7
 
 RANDOM = bytes(range(0xF0, 0x100))
@@ -35,9 +35,10 @@ def test_an_id_is_written_and_read_as_a_uuid() -> None:
         parsed(text(RANDOM) + "00")
 
 
-def test_streams_of_definitions_and_queues_have_the_ids_they_always_had() -> None:
+def test_streams_have_the_ids_they_always_had() -> None:
     assert text(definitions_id(7, "shop")) == "49762d6e-73cb-85aa-bf56-c45d1ba9828b"
     assert text(queue_id(7, "shop")) == "b5aab684-f859-81a2-9eba-99e6108254f4"
+    assert text(erasure_id(1, "r")) == "782d18ea-a9e6-862a-8b07-85dc0193072a"
     assert definitions_id(8, "shop") != definitions_id(7, "shop")
 
 
@@ -48,5 +49,6 @@ def test_the_name_of_a_stream_follows_from_its_first_event() -> None:
     assert name_of(7, defined) == (definitions_id(7, "shop"), None)
     for about in (ev.QueuePaused(queue="mail"), ev.QueueResumed(queue="mail")):
         assert name_of(7, about) == (queue_id(7, "mail"), None)
+    assert name_of(7, ev.FlowErased(run_id="r", stream=1)) == (erasure_id(7, "r"), None)
     with pytest.raises(LookupError, match=r"^no stream begins with such an event$"):
         name_of(7, ev.FlowPaused())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from runfold.flow import events as ev
 from runfold.flow.activation import Activation
@@ -30,11 +30,10 @@ _INPUTS = (ev.FlowStart, ev.FlowInputReplaced, ev.Emit, ev.StepCompleted, ev.Ste
 class Try:
     """One attempt: when it began, where, and how it ended; None while it goes on."""
 
-    __slots__ = ("attempt", "ended_at", "outcome", "started_at", "worker")
+    __slots__ = ("outcome", "started_at", "worker")
 
-    def __init__(self, attempt: int, started_at: datetime, worker: str) -> None:
-        self.attempt, self.started_at, self.worker = attempt, started_at, worker
-        self.ended_at: datetime | None = None
+    def __init__(self, started_at: datetime, worker: str) -> None:
+        self.started_at, self.worker = started_at, worker
         self.outcome: str | None = None
 
 
@@ -66,12 +65,12 @@ class Deed:
         self.states: list[dict[str, Any]] = []
         self.result: Any = None
 
-    def started(self, attempt: int, at: datetime, worker: str) -> None:
+    def started(self, at: datetime, worker: str) -> None:
         """Remember that an attempt was claimed."""
         ready_at = min(max(self.ready_at, self.idle_since), at)
         self.waited += (ready_at - self.idle_since).total_seconds()
         self.queued += (at - ready_at).total_seconds()
-        self.tries.append(Try(attempt, at, worker))
+        self.tries.append(Try(at, worker))
 
     def spent(self, until: datetime) -> tuple[float, float, float]:
         """Return seconds queued, executing and waiting for a time, as of ``until``."""
@@ -88,17 +87,9 @@ class Deed:
         """Remember how the attempt that was under way ended."""
         if self.tries and self.tries[-1].outcome is None:
             last = self.tries[-1]
-            last.ended_at, last.outcome = at, outcome
+            last.outcome = outcome
             self.executing += (at - last.started_at).total_seconds()
             self.idle_since = self.ready_at = at
-
-
-class Place(NamedTuple):
-    """Where and when an event was recorded."""
-
-    version: int
-    position: int
-    ts: datetime
 
 
 class Trace:
@@ -109,8 +100,8 @@ class Trace:
         self.deeds: dict[str, Deed] = {}
         """By name, in order of scheduling."""
         self.end: Recorded | None = None
-        self.places: dict[int, Place] = {}
-        """Of every event, by version."""
+        self.times: dict[int, datetime] = {}
+        """When each event was recorded, by version."""
         self._given: dict[int, Event] = {}
         self._by_place: dict[tuple[str | None, int | None], Deed] = {}
         self._makers: dict[int, Deed] = {}
@@ -136,7 +127,7 @@ class Trace:
 
     def _take(self, recorded: Recorded) -> None:
         event = recorded.event
-        self.places[recorded.version] = Place(recorded.version, recorded.position, recorded.ts)
+        self.times[recorded.version] = recorded.ts
         if event.TOPIC in ev.ENDS:
             self.end = recorded
             return
@@ -156,7 +147,7 @@ def _remember(deed: Deed, recorded: Recorded) -> None:
     event, at = recorded.event, recorded.ts
     match event:
         case ev.StepStarted(worker=worker):
-            deed.started(recorded.attempt or 1, at, worker)
+            deed.started(at, worker)
         case ev.Emit(name=name, payload=payload):
             deed.emits.append({"name": name, "payload": payload})
         case ev.State(operation=operation, key=key, value=value):

@@ -210,7 +210,7 @@ def _chain(trace: Trace, deed: Deed | None, until: datetime) -> tuple[tuple[Link
 
 
 def _link(trace: Trace, deed: Deed, until: datetime) -> Link:
-    act, cause = deed.act, trace.places[deed.cause]
+    act = deed.act
     queued, executing, waited = deed.spent(until)
     return Link(
         step=act.step,
@@ -224,7 +224,7 @@ def _link(trace: Trace, deed: Deed, until: datetime) -> Link:
         scheduled_at=deed.scheduled_at,
         ended_at=act.ended_at,
         worker=deed.tries[-1].worker if deed.tries else None,
-        deciding=(deed.scheduled_at - cause.ts).total_seconds(),
+        deciding=(deed.scheduled_at - trace.times[deed.cause]).total_seconds(),
         queued=queued,
         executing=executing,
         waited=waited,
