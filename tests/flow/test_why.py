@@ -232,3 +232,19 @@ def test_a_summary_says_no_more_than_there_is() -> None:
     assert summary(late) == (
         "run r failed: DEADLINE_EXCEEDED: the run was not finished at its deadline (after 60.000 s)"
     )
+
+
+def test_the_chain_of_a_failed_run_leads_to_what_failed_it_not_to_what_ended_last() -> None:
+    driver = Driver(flow(step("start", emits="x"), step("work", "x"), failure="finish"))
+    driver.do("start", 1, "x", "x")
+    driver.claim("work", 1)
+    driver.fail("work", 1, error=BROKEN)
+    driver.settle()
+    driver.do("work", 2)
+    driver.now += timedelta(hours=1)
+    answer = asked(driver)
+    assert [(link.step, link.number, link.status) for link in answer.chain] == [
+        ("start", 1, "completed"), ("work", 1, "failed"),
+    ]  # fmt: skip
+    assert [link.name for link in answer.chain] == [act.name for act in driver.run.steps[:2]]
+    assert answer.total == 0.0, "what ended took as long as it took"

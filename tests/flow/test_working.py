@@ -173,6 +173,17 @@ def test_a_job_after_a_pause_stands_where_its_time_came() -> None:
     assert derived(ledger) == ledger.table()
 
 
+def test_a_retry_is_due_when_its_handler_said_however_late_that_was_decided() -> None:
+    ledger = begun(flow(step("start", retry=2)))
+    ledger.claim("start")
+    ledger.fail("start", retry_at=NOON + timedelta(hours=1))
+    ledger.now += timedelta(seconds=5)
+    ledger.settle()
+    ((due, _),) = ledger.timers
+    assert due == NOON + timedelta(hours=1)
+    assert derived(ledger) == ledger.table()
+
+
 def test_what_a_run_that_drains_waits_for_is_a_timer() -> None:
     ledger = begun(flow(step("start")), deadline=100.0)
     ledger.claim("start")
