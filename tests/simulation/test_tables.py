@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from runfold import Context, Flow, Settings
+from runfold import Context, Flow, Settings, SyncContext
+from runfold.define.context import AttemptEnded
 from runfold.testing import Faults, Simulation
 from simulation.paying import AGAIN, PAYMENTS, attempts, create, paid, paying, paying_sync
 
@@ -168,6 +169,32 @@ def test_who_waits_for_its_turn_and_is_cancelled_lets_others_pass() -> None:
         waiting[1].cancel()
         sim.run_until_idle()
         assert len(paid(sim)) == 4
+
+
+def test_who_is_too_late_while_it_waits_for_its_turn_gets_none() -> None:
+    late: Flow[int, None] = Flow("late", input=int)
+    told: list[Exception] = []
+
+    @late.entry(retry=1, timeout=3)
+    def wait(amount: int, ctx: SyncContext) -> None:
+        try:
+            with ctx.transaction():
+                pass
+        except Exception as error:
+            told.append(error)
+            raise
+
+    with Simulation(paying(), late, tables=create) as sim:
+        first = sim.start("paying", 7)
+        sim.advance(1)
+        run = sim.start(late, 1)
+        sim.run_until_idle()
+        assert (first.status, paid(sim)) == ("completed", [7, 7])
+        assert run.error is not None
+        assert (run.error.code, [type(error) for error in told]) == ("JOB_TIMEOUT", [AttemptEnded])
+        sim.start("paying", 8)
+        sim.run_until_idle()
+        assert paid(sim) == [7, 7, 8, 8]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
