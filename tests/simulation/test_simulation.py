@@ -359,6 +359,25 @@ def test_the_real_world_is_what_it_was_afterwards() -> None:
     assert not [one.name for one in threading.enumerate() if "simulat" in one.name]
 
 
+def test_who_is_left_first_takes_no_guard_from_another() -> None:
+    flow, before = of_one(_naps), nap
+    first, second = Simulation(flow), Simulation(flow)
+    with second:
+        with first:
+            second.start(flow)
+        with pytest.raises(RealWorld):
+            second.run_until_idle()
+    assert nap is before
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.start(flow)
+    with pytest.raises(RealWorld):
+        second.run_until_idle()
+    second.__exit__(None, None, None)
+    assert nap is before
+
+
 def test_it_works_inside_a_running_loop() -> None:
     async def test() -> Any:
         flow, charge, _ = two_steps()

@@ -112,21 +112,17 @@ def guarded(namespaces: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
     ``namespaces``: of modules that may have them under names of their own (``from time import
     sleep``), which are guarded as well.
     """
-    own: list[tuple[dict[str, Any], str, Any]] = []
     with _INSTALLED.lock:
         if not _INSTALLED.users:
             _install()
         _INSTALLED.users += 1
         for names in namespaces:
-            own += [(names, name, was) for name, was in names.items() if _is_entrance(was)]
-        for names, name, was in own:
-            names[name] = _INSTALLED.guards[id(was)]
+            for name in [name for name, was in names.items() if _is_entrance(was)]:
+                _set(names, name, _INSTALLED.guards[id(names[name])])
     try:
         yield
     finally:
         with _INSTALLED.lock:
-            for names, name, was in own:
-                names[name] = was
             _INSTALLED.users -= 1
             if not _INSTALLED.users:
                 _restore()
@@ -180,15 +176,23 @@ def _install() -> None:
 
 
 def _set(owner: Any, name: str, value: Any) -> None:
-    _INSTALLED.originals.append((owner, name, getattr(owner, name)))
-    setattr(owner, name, value)
+    """Set an attribute, or a name of a module, until the last simulation has ended."""
+    if isinstance(owner, dict):
+        _INSTALLED.originals.append((owner, name, owner[name]))
+        owner[name] = value
+    else:
+        _INSTALLED.originals.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
 
 
 def _restore() -> None:
     _INSTALLED.guards.clear()
     while _INSTALLED.originals:
         owner, name, original = _INSTALLED.originals.pop()
-        setattr(owner, name, original)
+        if isinstance(owner, dict):
+            owner[name] = original
+        else:
+            setattr(owner, name, original)
 
 
 def _guard(original: Callable[..., Any], what: str) -> Callable[..., Any]:
