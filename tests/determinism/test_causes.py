@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runfold import Context, Flow
+from runfold import Context, Flow, failed
 from runfold.testing import Faults, NotDeterministic, Stuck, assert_deterministic, effect
 
 SLOW = Faults(slow_step=0.4)
@@ -213,3 +213,86 @@ def test_a_run_that_never_ends_when_something_goes_wrong_says_what_waits() -> No
         assert_deterministic(flow, 5, schedules=60, faults=Faults(crash_worker=0.5))
     assert [str(one) for one in caught.value.differences] == ['status: "completed" or "stuck"']
     assert "the handler of 'wait', attempt 2, has not returned" in str(caught.value)
+
+
+def forked(name: str) -> Flow[Any, Any]:
+    flow: Flow[Any, Any] = Flow(name)
+
+    @flow.entry(emits=["go"])
+    async def begin(number: int, ctx: Context) -> None:
+        await ctx.state.set("lock", number)
+        ctx.emit("go", number)
+
+    return flow
+
+
+def test_who_writes_behind_another_is_no_race_but_read_too_early() -> None:
+    flow = forked("unlocked")
+
+    @flow.step(subscribes="go")
+    async def unlock(_: int, ctx: Context) -> None:
+        await ctx.state.delete("lock")
+
+    @flow.step(subscribes="go", emits=["locked"])
+    async def look(_: int, ctx: Context) -> None:
+        if await ctx.state.get("lock"):
+            ctx.emit("locked", None)
+
+    cause = cause_of(flow)
+    assert cause is not None
+    assert cause.startswith("what step 'look' emits ")
+    assert "'unlock'" in cause
+    assert "the state key 'lock'" in cause
+
+
+def test_of_two_steps_that_fail_the_earlier_one_is_said_to_decide() -> None:
+    flow = forked("failing")
+
+    @flow.step(subscribes="go", retry=1, timeout=5)
+    async def late(_: int) -> None:
+        await asyncio.sleep(10)
+
+    @flow.step(subscribes="go", retry=1)
+    async def wrong(_: int) -> None:
+        await asyncio.sleep(5)
+        raise ValueError("wrong")
+
+    cause = cause_of(flow)
+    assert cause is not None
+    assert cause.startswith("the first step that fails ends the run: ")
+    assert "'late'" in cause
+    assert "'wrong'" in cause
+
+
+def test_state_that_lapses_is_named_with_its_span() -> None:
+    flow: Flow[Any, Any] = Flow("lapsing")
+
+    @flow.entry(emits=["go"])
+    async def begin(number: int, ctx: Context) -> None:
+        await ctx.state.set("key", number, ttl=5)
+        ctx.emit("go", number)
+
+    @flow.step(subscribes="go", retry=9)
+    async def look(_: int, ctx: Context) -> Any:
+        return await ctx.state.get("key")
+
+    cause = cause_of(flow, faults=Faults(crash_worker=0.5))
+    assert cause is not None
+    assert cause.startswith("the state key 'key' has a ttl of 5 s")
+
+
+def test_attempts_that_are_used_up_are_named() -> None:
+    flow = forked("used-up")
+
+    @flow.step(subscribes="go", retry=2)
+    async def works(number: int) -> int:
+        return number
+
+    @flow.step(subscribes=failed(works))
+    async def heals(_: Any) -> str:
+        return "healed"
+
+    plan = Faults(crash_worker=0.4, spare_last_attempt=False)
+    cause = cause_of(flow, faults=plan)
+    assert cause is not None
+    assert cause.startswith("step 'works' has used up its attempts in one of them")

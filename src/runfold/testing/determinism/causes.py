@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runfold.flow.events import State, StepCompleted, StepErrored
+from runfold.flow.events import FlowFailed, State, StepCompleted, StepErrored
 from runfold.flow.run import fold
 from runfold.testing.determinism.outcome import Difference, labelled
 from runfold.testing.determinism.reads import Read
@@ -98,14 +98,14 @@ def _repeated_effect(
 def _state_race(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
     named = next((one for one in differences if one.what == "state"), None)
     keys = [named.name] if named is not None else []
-    if not keys and any(one.what in ("result", "emit") for one in differences):
+    if not keys and any(one.what in ("result", "emit", "effect") for one in differences):
         keys = sorted({one.event.key for one in second.history if isinstance(one.event, State)})
     for key in keys:
         writers = _writers(second, key) | _writers(first, key)
         many = sorted({step for step, _ in writers})
         operations = {operation for _, operation in writers}
-        if named is None and operations == {"add"}:
-            continue  # The sum is the same: what is read of it before all have added, may not be.
+        if named is None and (operations == {"add"} or _is_written_alike(first, second, key)):
+            continue  # No writer is to blame: who reads too early may be.
         if len(_activations(second, key)) < 2:
             one, other = _names(first, key), _names(second, key)
             if one and other and one != other:
@@ -119,6 +119,44 @@ def _state_race(first: Played, second: Played, differences: Sequence[Difference]
         )  # fmt: skip
         does, cure = _WRITING.get(frozenset(operations), _SETTING)
         return f"{who} {does} the state key {key!r}; {cure}"
+    return None
+
+
+def _is_written_alike(first: Played, second: Played, key: str) -> bool:
+    here, there = (_writes(played, key) for played in (first, second))
+    return here == there
+
+
+def _first_failure(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
+    if not any(one.what == "error" for one in differences):
+        return None
+    here, there = (_failed_step(played) for played in (first, second))
+    if here == there:
+        return None
+    return (
+        f"the first step that fails ends the run: {here!r} or {there!r}, whichever is earlier; let "
+        "the one wait for the other, or subscribe to failed() of both"
+    )
+
+
+def _used_up(_: Played, __: Played, differences: Sequence[Difference]) -> str | None:
+    for one in differences:
+        if one.what == "activation" and {one.first, one.second} == {"failed", "completed"}:
+            return (
+                f"step {one.name.partition('(')[0]!r} has used up its attempts in one of them: "
+                "give it more, or let no fault take its last (spare_last_attempt of Faults)"
+            )
+    return None
+
+
+def _lapsed(first: Played, second: Played, differences: Sequence[Difference]) -> str | None:
+    keys = {one.name for one in differences if one.what == "state"}
+    for one in (*first.history, *second.history):
+        if isinstance(one.event, State) and one.event.key in keys and one.event.ttl is not None:
+            return (
+                f"the state key {one.event.key!r} has a ttl of {one.event.ttl:g} s: whether it is "
+                "still there depends on how long things take"
+            )
     return None
 
 
@@ -173,10 +211,19 @@ def _read_too_early(first: Played, second: Played, differences: Sequence[Differe
             "needs"
         )
     for key in sorted({one.event.key for one in second.history if isinstance(one.event, State)}):
-        if len(_activations(second, key)) > 1:
+        if len(_activations(second, key)) < 2:
+            continue
+        if {operation for _, operation in _writers(second, key)} == {"add"}:
             return (
                 f"what step {step!r} {does} may depend on how many have added to the state key "
                 f"{key!r} by then; if it reads it, let one step behind all of them (collect) do so"
+            )
+        others = sorted({writer for writer, _ in _writers(second, key)} - {step})
+        if others:
+            return (
+                f"what step {step!r} {does} may depend on what {' and '.join(map(repr, others))} "
+                f"have written into the state key {key!r} by then; if it reads it, wait for them "
+                "(all_of)"
             )
     return (
         f"step {step!r} {does} something else for the same input: it reads the state, the "
@@ -241,6 +288,20 @@ def _writers(played: Played, key: str) -> set[tuple[str, str]]:
     }
 
 
+def _writes(played: Played, key: str) -> list[str]:
+    labels = labelled(played.history)
+    return [
+        labels[one.step or "", one.activation or 0]
+        for one in played.history
+        if isinstance(one.event, State) and one.event.key == key
+    ]
+
+
+def _failed_step(played: Played) -> str | None:
+    ends = [one.event for one in played.history if isinstance(one.event, FlowFailed)]
+    return ends[-1].failed_step if ends else None
+
+
 def _activations(played: Played, key: str) -> set[tuple[str | None, int | None]]:
     return {
         (one.step, one.activation)
@@ -290,7 +351,10 @@ def _completions(played: Played) -> list[str]:
 _FINDERS = (
     _code("UNDECLARED_EMIT", "an emit that is not declared fails the attempt that makes it"),
     _code("JOIN_AMBIGUOUS", "what is paired depends on the order of arrival"),
+    _first_failure,
+    _used_up,
     _repeated_effect,
+    _lapsed,
     _state_race,
     _depends_on_attempt,
     _read_too_early,
