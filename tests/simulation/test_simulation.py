@@ -7,12 +7,13 @@ import queue
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runfold import Context, Flow, InvalidDefinition, Queue, RunFinished, SyncContext, after
-from runfold.testing import Simulation, Stuck, stub
+from runfold.testing import Diverges, Same, Simulation, Stuck, histories, replay, stub
 
 
 def of_one(handler: Any, **options: Any) -> Flow[Any, Any]:
@@ -134,6 +135,27 @@ def test_a_run_that_fails_says_why() -> None:
         assert run.result is None
         assert run.error is not None
         assert run.error.message == "no stock"
+
+
+def test_what_a_simulation_has_found_becomes_a_recorded_history(tmp_path: Path) -> None:
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def fails(number: int) -> int:
+        raise ValueError(number)
+
+    flow = of_one(double)
+    with Simulation(flow) as sim:
+        run = sim.start(flow, 3)
+        sim.run_until_idle()
+        run.export().save(tmp_path / "three.capsule")
+    (history,) = histories(tmp_path)
+    assert (str(history), history.capsule.run_id) == ("three", run.id)
+    assert replay(history, flow) == Same()
+    other: Flow[Any, Any] = Flow("one")
+    first = other.entry("double")(double)
+    other.step(subscribes=after(first))(fails)
+    assert isinstance(replay(history, other), Diverges)
 
 
 def test_jobs_run_too() -> None:

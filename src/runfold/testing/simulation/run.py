@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from runfold.client.capsule import Capsule
 from runfold.client.run import Run
 from runfold.define.values import Value
 from runfold.flow.definition import FlowDefinition
@@ -66,6 +67,10 @@ class SimulatedRun(Generic[Out]):
     def definition(self) -> FlowDefinition:
         """The definition that it follows."""
         return at_once(self._desk.engine.fold(self._stream)).definition
+
+    def export(self) -> Capsule:
+        """Return it as a capsule, as ``Run.export``: saved, it is one of ``histories``."""
+        return at_once(self._run.export())
 
     @property
     def _stream(self) -> int:
