@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,3 +108,9 @@ def test_a_plan_may_have_no_fault_and_every_kind() -> None:
     assert first(faults(), lambda plan: plan == Faults.none())
     for kind in KINDS:
         assert first(faults(), lambda plan, kind=kind: getattr(plan, kind) > 0)
+
+
+@pytest.mark.parametrize("most", [0, -0.1, 1.5, float("nan")])
+def test_what_is_no_probability_is_refused_when_it_is_asked(most: float) -> None:
+    with pytest.raises(ValueError, match=f"most is {most!r}, expected a probability above 0"):
+        faults(most=most)

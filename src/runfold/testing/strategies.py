@@ -139,8 +139,10 @@ def histories(draw: st.DrawFn, definition: FlowDefinition | None = None) -> list
 def faults(*, most: float = 0.05) -> st.SearchStrategy[Faults]:
     """Draw plans of what goes wrong in a simulation: some kinds of fault, few of them or none.
 
-    ``most``: how likely a fault is at each of its opportunities, at most.
+    ``most``: how likely a fault is at each of its opportunities, at most; above 0, up to 1.
     """
+    if not 0 < most <= 1:
+        raise ValueError(f"most is {most!r}, expected a probability above 0, up to 1")
     chances: st.SearchStrategy[Any] = st.floats(0, most, exclude_min=True)
     some = st.fixed_dictionaries({}, optional=dict.fromkeys(FAULT_KINDS, chances))
     return some.map(lambda drawn: Faults(**drawn))
