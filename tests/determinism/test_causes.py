@@ -296,3 +296,8 @@ def test_attempts_that_are_used_up_are_named() -> None:
     cause = cause_of(flow, faults=plan)
     assert cause is not None
     assert cause.startswith("step 'works' has used up its attempts in one of them")
+
+
+def test_how_many_schedules_is_a_number() -> None:
+    with pytest.raises(ValueError, match=r"schedules is 2\.5, expected a whole number"):
+        assert_deterministic(forked("any"), 5, schedules=2.5)  # type: ignore[arg-type]

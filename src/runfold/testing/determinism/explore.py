@@ -11,6 +11,7 @@ from runfold.testing.determinism.reads import watching
 from runfold.testing.determinism.report import NotDeterministic
 from runfold.testing.determinism.schedule import Play, Played, Schedule
 from runfold.testing.determinism.shrink import shrunk
+from runfold.testing.simulation import asked
 from runfold.testing.simulation.faults import Faults
 from runfold.testing.simulation.seeds import stream
 from runfold.testing.simulation.stubs import Stub
@@ -48,7 +49,7 @@ def assert_deterministic(
     Raises ``NotDeterministic`` with two schedules that disagree, shrunk to what matters, and
     ``Stuck`` for a run that does not end although nothing goes wrong.
     """
-    if schedules < 2:
+    if asked.whole(schedules, "schedules") < 2:
         raise ValueError(f"schedules is {schedules!r}, expected 2 or more: one has no other")
     if rows is not None and tables is None:
         raise ValueError("rows= reads the tables of ctx.transaction(), which tables= creates")
