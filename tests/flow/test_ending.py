@@ -111,6 +111,9 @@ def test_a_run_lasts_from_when_it_was_due_to_its_last_event() -> None:
     late.claim("start")
     late.settle()
     assert duration(late.run) == 1500.0
+    unbegun = new(ONE)
+    unbegun.updated_at = NOON
+    assert duration(unbegun) == 0.0
     late.run.updated_at = NOON
     assert duration(late.run) == 0.0
 

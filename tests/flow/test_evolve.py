@@ -134,9 +134,30 @@ def test_what_is_decided_about_an_activation_is_the_last_that_is_known_of_it() -
     driver.fail("a", 1)
     (act,) = (act for act in driver.run.steps if (act.step, act.number) == ("a", 1))
     assert (act.version, act.answer) == (len(driver.history), "errored")
+    assert act.status == "retrying"
     driver.decide()
     assert (act.version, act.answer) == (len(driver.history), None)
     assert driver.run.answered == {}
+
+
+def test_an_attempt_begins_once() -> None:
+    driver = two_claimed()
+    again = Draft(ev.StepStarted(queue="default", worker="other"), "a", 1, 1)
+    driver.append([again])
+    assert driver.run.leased == 2
+    driver.stall("a", 1)
+    driver.append([again])
+    assert driver.run.leased == 1
+    assert driver.run.open["a", 1].status == "retrying"
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_what_was_not_answered_is_not_tried_again(number: int) -> None:
+    driver = two_claimed()
+    retry = ev.StepRetry(queue="default", next_attempt=2, delay=0, reason="errored")
+    driver.append([Draft(retry, "a", number, 1)])
+    assert {act.attempt for act in driver.run.open.values()} == {1}
+    assert driver.run.leased == 2
 
 
 def test_what_is_given_behind_a_closed_gate_leads_to_nothing() -> None:

@@ -219,6 +219,9 @@ def test_the_name_of_a_compensation_stands_for_its_step() -> None:
         ((step("a", emits="x"), step("b", "x", emits="x")), []),
         ((step("a", emits="x"), step("b", "x"), step("c", after("b")), step("d", after("b"))),
          ["c", "d"]),
+        ((step("a", emits="w x y"), step("b", "w"), step("c", "x", emits="p"),
+          step("d", "y", emits="p"), step("e", "p")), ["b", "e"]),
+        ((step("a", emits="x", returns=True), step("b", "x", returns=True)), ["a"]),
     ],
 )  # fmt: skip
 def test_the_result_is_of_the_step_with_returns_or_of_the_leaves(

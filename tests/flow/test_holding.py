@@ -149,3 +149,17 @@ def test_each_join_says_what_it_lacks_itself() -> None:
     assert [(hold.step, hold.missing) for hold in held(driver) if hold.kind == "join"] == [
         ("one", ("y",)), ("other", ("right",)),
     ]  # fmt: skip
+
+
+def test_a_join_names_all_that_it_lacks() -> None:
+    graph = flow(
+        step("start", emits="x"), step("a", "x", emits="p"), step("b", "x", emits="q"),
+        step("c", "x", emits="r"), step("all", join("p", "q", "r")),
+    )  # fmt: skip
+    driver = Driver(graph)
+    driver.do("start", 1, "x")
+    driver.do("a", 1, "p")
+    (hold,) = [hold for hold in held(driver) if hold.kind == "join"]
+    assert hold.text == (
+        "has p and lacks q, r in the lane of start/0: b is still under way; c is still under way"
+    )

@@ -86,8 +86,11 @@ def test_a_join_with_a_limit_that_has_no_key_takes_no_values() -> None:
 def test_a_step_without_limits_hides_no_key_of_one_behind_it() -> None:
     by_user = LimitDefinition(kind="concurrency", max=1, key="user")
     driver = Driver(
-        flow(step("start", emits="x"), step("free", "x"), step("a", "x", limits=(by_user,)))
-    )
+        flow(
+            step("start", emits="x"), step("free", "x"), step("a", "x", limits=(by_user,)),
+            step("last", "x"),
+        )
+    )  # fmt: skip
     driver.do("start", 1, ("x", {"user": "zoe"}))
     assert (driver.jobs["free", 1].key, driver.jobs["a", 1].key) == (None, "zoe")
 

@@ -28,6 +28,14 @@ def test_a_leaf_that_ran_more_than_once_gives_a_list_in_causal_order() -> None:
     assert driver.run.result == [1, 2, 3]
 
 
+def test_two_results_are_a_list_already() -> None:
+    driver = Driver(flow(step("start", emits="x"), step("next", "x")))
+    driver.do("start", 1, "x", "x")
+    for number in (2, 1):
+        driver.do("next", number, result=number)
+    assert driver.run.result == [1, 2]
+
+
 def test_a_leaf_that_never_ran_gives_none() -> None:
     driver = Driver(flow(step("start", emits="x"), step("next", "x")))
     driver.do("start", 1, result="no")
