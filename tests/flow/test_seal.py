@@ -89,3 +89,10 @@ def test_what_is_hashed_of_an_event_never_changes_because_logs_have_it() -> None
         assert rest_of(state) == state
         assert rest_of(erased(own, b"left")) == b"left"
         assert digest(erased(own, b"left"), None) == own
+
+
+def test_an_event_of_no_step_has_an_empty_one_in_its_entry() -> None:
+    found = Chain()
+    found.add("flow.start", b"{}", "ann", None, None, None, None)
+    entry = b"None,None,None,10,0:flow.start" + digest(b"{}", "ann")
+    assert found.root() == sha256(entry).hexdigest()

@@ -248,3 +248,11 @@ def test_the_chain_of_a_failed_run_leads_to_what_failed_it_not_to_what_ended_las
     ]  # fmt: skip
     assert [link.name for link in answer.chain] == [act.name for act in driver.run.steps[:2]]
     assert answer.total == 0.0, "what ended took as long as it took"
+
+
+def test_what_is_tried_again_has_no_error_yet() -> None:
+    driver = Driver(flow(step("start", retry=2)))
+    driver.claim("start")
+    driver.fail("start", error=OOPS)
+    driver.settle()
+    assert asked(driver, "start").summary == "start retrying"
