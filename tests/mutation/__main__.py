@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("name", nargs="*", help="of a module, function or mutant; default: all")
     parser.add_argument(
-        "--seconds", type=float, default=5.0,
-        help="of processor time for the tests of one mutant, the quickest first (default 5)",
+        "--seconds", type=float, default=2.0,
+        help="of processor time for the tests of one mutant, the quickest first (default 2)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write a report with the diff of each survivor")
     options = parser.parse_args(arguments)
