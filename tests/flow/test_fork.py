@@ -41,6 +41,15 @@ def test_a_copy_has_the_versions_and_causes_of_its_origin() -> None:
     ]
 
 
+def test_a_fork_of_which_only_the_end_is_left_is_ended_by_who_decides_next() -> None:
+    origin = Driver(flow(step("start")))
+    origin.do("start")
+    new = forked(origin, len(origin.history) - 1)
+    assert new.topics()[-1] == "step.completed"
+    new.settle()
+    assert new.topics()[-1] == "flow.completed"
+
+
 def test_a_queued_activation_is_queued_in_the_fork_under_its_own_event() -> None:
     origin = Driver(TWO_SIDES)
     origin.do("start", 1, "go")

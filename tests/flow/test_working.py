@@ -17,9 +17,9 @@ from runfold.flow.definition import FlowDefinition, LimitDefinition, RetryPolicy
 from runfold.flow.fork import descend, fork
 from runfold.flow.run import evolve, new
 from runfold.flow.selection import prefix
-from runfold.flow.start import told
+from runfold.flow.start import creation, told
 from runfold.flow.work import Ready
-from runfold.flow.working import Placed, Working
+from runfold.flow.working import Placed, Working, ended_rows
 from runfold.kernel.event import Draft, Recorded
 from runfold.testing.building import flow, step
 from runfold.testing.driver import NOON, OOPS, Driver, Work
@@ -195,6 +195,36 @@ def test_what_a_run_that_drains_waits_for_is_a_timer() -> None:
     assert kinds == {
         "deadline": NOON + timedelta(seconds=100), "grace": NOON + timedelta(seconds=35),
     }  # fmt: skip
+
+
+def test_a_timer_that_has_come_due_is_no_row_any_more() -> None:
+    ledger = begun(flow(step("start")), deadline=100.0)
+    ledger.claim("start")
+    ledger.cancel()
+    ledger.settle()
+    assert {row.kind for _, row in ledger.timers} == {"deadline", "grace"}
+    ledger.wait(30)
+    assert {row.kind for _, row in ledger.timers} == {"deadline"}
+    assert derived(ledger) == ledger.table()
+
+
+def test_a_run_that_leaves_at_once_is_due_when_it_ended() -> None:
+    ledger = begun(flow(step("start"), keep=0.0))
+    ledger.do("start")
+    (placed,) = ended_rows(ledger.definition, ledger.history[-1])
+    assert (placed.due_at, placed.row.kind, placed.leased) == (NOON, "archive", False)
+
+
+def test_a_start_beyond_all_calendars_has_a_time_all_the_same() -> None:
+    one = flow(step("start"))
+    drafts, _ = creation(ev.FlowStart(run_id="r", flow="flow", definition="d", delay=1e15), one)
+    run, working = new(one), Working()
+    for number, draft in enumerate(drafts, start=1):
+        recorded = Recorded(number, 1, number, NOON, *draft)
+        evolve(run, recorded)
+        working.see(recorded)
+    (placed,) = working.rows(run)
+    assert (placed.row.kind, placed.due_at) == ("start", NOON)
 
 
 def test_a_job_with_a_key_has_it_and_its_limits() -> None:
