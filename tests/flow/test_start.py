@@ -25,6 +25,7 @@ def test_a_start_and_its_first_job_are_one_commit() -> None:
     assert [draft.event.TOPIC for draft in drafts] == ["flow.start", "step.scheduled"]
     assert (drafts[1].step, drafts[1].activation, drafts[1].attempt) == ("start", 1, 1)
     assert [(row.draft, row.kind, row.queue, row.priority) for row in rows] == [(1, None, "cpu", 5)]
+    assert [row.inputs for row in rows] == [["one", 1, None]]
 
 
 def test_a_delayed_start_waits_among_the_timers() -> None:

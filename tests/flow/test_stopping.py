@@ -36,6 +36,7 @@ def test_a_failure_names_what_it_follows() -> None:
     driver.settle()
     (errored,), (failed,) = driver.found(ev.StepErrored), driver.found(ev.StepFailed)
     assert failed.cause == errored.version
+    assert (failed.step, failed.activation, failed.attempt) == ("start", 1, 1)
 
 
 def test_a_rule_that_is_broken_leaves_what_executes_its_time() -> None:
