@@ -9,6 +9,7 @@ import pytest
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.run import Run, evolve, new
+from runfold.flow.seal import erased
 from runfold.flow.work import Gate
 from runfold.kernel.event import Draft, Recorded
 from runfold.testing.building import after, collect, each, failed, flow, step
@@ -47,6 +48,21 @@ def test_a_run_has_what_its_start_says() -> None:
     assert (run.delay, run.waits) == (60.0, True)
     assert run.due_at == NOON + timedelta(seconds=61)
     assert run.created_at == run.began_at == NOON + timedelta(seconds=1)
+
+
+def test_a_run_is_erased_when_its_start_is() -> None:
+    start = ev.FlowStart(run_id="r", flow="flow", definition=THREE.hash)
+    for state, is_erased in ((erased(b"0" * 32, b"{}"), True), (b"{}", False), (None, False)):
+        run = new(THREE)
+        evolve(run, Recorded(1, 1, 1, NOON, start, state=state))
+        assert run.erased is is_erased
+
+
+@pytest.mark.parametrize("step", ["a", "strange", "a.compensate"])
+def test_what_no_attempt_of_a_step_emitted_leads_to_nothing(step: str) -> None:
+    emitted = Draft(ev.Emit(name="y", payload=1), step, 1, 1)
+    assert folded(emitted).collected == {}
+    assert folded(Draft(scheduled(), "a.compensate", 1, 1), emitted).collected == {}
 
 
 def test_only_the_first_start_counts() -> None:
