@@ -52,7 +52,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("made", "topic", "keep"), WAYS, ids=lambda of: str(of))
+@pytest.mark.parametrize(("made", "topic", "keep"), WAYS, ids=[topic for _, topic, _ in WAYS])
 def test_an_end_follows_from_the_last_event_and_says_when_the_run_leaves(
     made: Callable[[], Driver], topic: str, keep: float
 ) -> None:
@@ -63,7 +63,7 @@ def test_an_end_follows_from_the_last_event_and_says_when_the_run_leaves(
     assert decision.ready == [Ready(draft=0, kind="archive", delay=keep)]
 
 
-@pytest.mark.parametrize(("made", "topic", "keep"), WAYS, ids=lambda of: str(of))
+@pytest.mark.parametrize(("made", "topic", "keep"), WAYS, ids=[topic for _, topic, _ in WAYS])
 def test_an_end_carries_the_chain_of_all_that_was_before_it(
     made: Callable[[], Driver], topic: str, keep: float
 ) -> None:
