@@ -79,15 +79,17 @@ def test_another_key_or_operation_of_the_state_is_a_difference() -> None:
     assert (only.field, only.one, only.other) == ("state.0.operation", "set", "add")
 
 
-def test_errors_are_compared_by_code_and_message() -> None:
-    def run(message: str) -> Driver:
-        driver = Driver(flow(step("start")))
-        driver.claim("start")
-        driver.fail("start", error=BROKEN.model_copy(update={"message": message}))
-        driver.settle()
-        return driver
+def erring(**said: str) -> Driver:
+    driver = Driver(flow(step("start")))
+    driver.claim("start")
+    driver.fail("start", error=BROKEN.model_copy(update=said))
+    driver.settle()
+    return driver
 
-    assert [(one.step, one.field) for one in differences(run("one"), run("other"))] == [
+
+def test_errors_are_compared_by_code_and_message() -> None:
+    one, other = erring(message="one"), erring(message="other")
+    assert [(one.step, one.field) for one in differences(one, other)] == [
         ("start", "error.message"), (None, "error.message"),
     ]  # fmt: skip
 
@@ -264,14 +266,8 @@ def test_a_field_that_only_one_value_has_is_absent_in_the_other() -> None:
 
 
 def test_another_code_is_a_difference_of_the_error() -> None:
-    def run(code: str) -> Driver:
-        driver = Driver(flow(step("start")))
-        driver.claim("start")
-        driver.fail("start", error=BROKEN.model_copy(update={"code": code}))
-        driver.settle()
-        return driver
-
-    assert [(d.step, d.field, d.other) for d in differences(run("A"), run("B"))] == [
+    found = differences(erring(code="A"), erring(code="B"))
+    assert [(d.step, d.field, d.other) for d in found] == [
         ("start", "error.code", "B"), (None, "error.code", "B"),
     ]  # fmt: skip
 

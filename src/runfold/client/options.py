@@ -13,8 +13,8 @@ from runfold.errors import InvalidDefinition, InvalidInput
 from runfold.settings import SPAN_MAX, Span, seconds
 
 OnConflict = Literal["return", "refuse", "replace", "debounce"]
-_CONFLICTS = get_args(OnConflict)
 """What becomes of a start whose key is taken."""
+_CONFLICTS = get_args(OnConflict)
 TAGS_MAX = 50
 TEXT_MAX = 500
 """The longest key or tag, in characters."""

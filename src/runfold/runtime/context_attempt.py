@@ -218,11 +218,6 @@ class Attempt:
         """Return the facts that waited for the transaction."""
         return [] if self._facts is None else self._facts.taken()
 
-    @property
-    def has_facts(self) -> bool:
-        """Whether any were left: they may not be written yet."""
-        return self._facts is not None
-
     async def flush(self) -> None:
         """Return when all facts are written."""
         if self._facts is not None:

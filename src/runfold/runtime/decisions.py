@@ -14,16 +14,15 @@ from runfold.ports import Change, Row
 
 def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
     """Return the rows for ``ready``, whose drafts stand ``offset`` further back in the item."""
-    made = []
-    for one in ready:
-        row = Row(
+    return [
+        Row(
             offset + one.draft, one.kind, one.due_at, one.delay,
             flow, one.step, one.activation, one.attempt,
             one.queue, one.priority, one.key,
             None if one.inputs is None else _dumps(one.inputs), one.limits,
-        )  # fmt: skip
-        made.append(row)
-    return made
+        )
+        for one in ready
+    ]  # fmt: skip
 
 
 def replaced(flow: str, replacement: Replacement) -> dict[str, Any]:

@@ -286,30 +286,31 @@ class Dispatcher:
     def _catch_up(self) -> None:
         """Fold what is in memory, without waiting; what needs a read is left for the turn."""
         self._unfolded.extend(self.tail.pushed())
-        unfolded, run_of = self._unfolded, self._runs.get
-        while unfolded:
-            recorded = unfolded.popleft()
-            run = run_of(recorded.stream)
-            if run is None or recorded.version > run.version:  # Else it was folded ahead.
-                self._fold_one(recorded)
+        self._fold_some(len(self._unfolded))
 
     async def _fold(self) -> None:
         """Fold what was read, in slices: others keep their turn, and may catch up meanwhile."""
         while self._unfolded:
-            for _ in range(min(SLICE, len(self._unfolded))):
-                self._fold_one(self._unfolded.popleft())
+            self._fold_some(min(SLICE, len(self._unfolded)))
             if self._unfolded:
                 await asyncio.sleep(0)
 
-    def _fold_one(self, recorded: Recorded) -> None:
+    def _fold_some(self, count: int) -> None:
+        """Fold the next ``count`` of what was read."""
+        unfolded, run_of = self._unfolded, self._runs.get
+        for _ in range(count):
+            recorded = unfolded.popleft()
+            run = run_of(recorded.stream)
+            # Else it was folded ahead of its commit, or is read twice.
+            if run is None or recorded.version > run.version:
+                self._fold_one(run, recorded)
+
+    def _fold_one(self, run: Run | None, recorded: Recorded) -> None:
         stream, event = recorded.stream, recorded.event
-        run = self._runs.get(stream)
         if run is None:
             if stream in self._over:
                 return
             run = self._runs.begin(recorded)
-        elif recorded.version <= run.version:
-            return  # Folded ahead of its commit, or read twice.
         if run is None or recorded.version != run.version + 1:
             # Not in memory, or a hole in what is: the turn reads it whole.
             self._runs.forget(stream)

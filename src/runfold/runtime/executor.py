@@ -102,8 +102,7 @@ class Executor:
                     return [*attempt.held(), *completed(attempt, value, duration)]
             if transaction.state != "none":
                 await transaction.undo()
-            if attempt.has_facts:
-                await attempt.flush()
+            await attempt.flush()
             if is_fenced:
                 return []
             if is_done:

@@ -143,9 +143,7 @@ _read_short = lru_cache(maxsize=4096)(_read_anew)
 
 def _brief(job: Job, known: Events) -> Brief:
     plan, places, replaced = _read(job.inputs)
-    events = {}
-    for version in places:
-        events[version] = known[version].event
+    events = {version: known[version].event for version in places}
     start = known[1]
     if replaced is not None:
         start = amended(start, known[replaced])

@@ -120,11 +120,11 @@ class Waiting:
         gathered, later = Gathered(), deque[list[Submission]]()
         while self._pending:
             parcel = self._pending.popleft()
-            first = parcel[0]
-            if first.after is not None and _is_void(parcel, first.after):
+            after = parcel[0].after
+            if after is not None and _is_void(parcel, after):
                 continue
-            events, size = len(first.drafts), first.size
-            for one in parcel[1:]:
+            events = size = 0
+            for one in parcel:
                 events += len(one.drafts)
                 size += one.size
             if gathered.parcels and self._is_full(gathered, len(parcel), events, size):

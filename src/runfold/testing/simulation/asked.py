@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from runfold.client.catalog import Catalog
 from runfold.define.handler import Handler
@@ -21,8 +21,9 @@ PROCESSES_MAX = 16
 YEARS_MAX = 1000
 """How far from its beginning a simulation may go: a moment has no more than four digits."""
 SPAN_MAX = YEARS_MAX * 365.0 * 86_400
-WHATS = ("scheduled", "started", "completed", "errored", "retry", "failed")
+What = Literal["scheduled", "started", "completed", "errored", "retry", "failed"]
 """What a step may have been when a test stops."""
+_WHATS = get_args(What)
 
 
 class Steps:
@@ -52,8 +53,8 @@ class Steps:
         names = {name for _, name in self.meant(step)}
         if len(names) > 1:
             raise ValueError(f"{step!r} has several steps; say which: {sorted(names)}")
-        if what not in WHATS:
-            raise ValueError(f"what is {what!r}, expected one of {', '.join(WHATS)}")
+        if what not in _WHATS:
+            raise ValueError(f"what is {what!r}, expected one of {', '.join(_WHATS)}")
         whole(times, "times", least=1)
         return names.pop()
 

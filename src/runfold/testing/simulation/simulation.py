@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from runfold.client.catalog import Catalog
 from runfold.define.flow import Flow
@@ -49,7 +49,6 @@ from runfold.testing.simulation.tables import Tables, creator
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-What = Literal["scheduled", "started", "completed", "errored", "retry", "failed"]
 GC_THRESHOLD = 200_000
 """After how many new objects garbage is collected: nothing here lives for long."""
 STEPS_MAX = 2_000_000
@@ -266,11 +265,12 @@ class Simulation:
         Time passes as attempts need it: while handlers sleep, before retries, until the leases
         of dead processes are over, while a limit admits nothing. What a flow or a caller asked to
         wait - a delayed start, a deadline, a paused queue - still waits: ``advance``. Raises
-        ``Stuck`` when a handler waits for what cannot happen.
+        ``Stuck`` when a handler waits for what cannot happen, or when it goes on after 1,250,000
+        events of one call.
         """
         self._drive(Idle())
 
-    def until(self, step: Any, what: What = "completed", *, times: int = 1) -> None:
+    def until(self, step: Any, what: asked.What = "completed", *, times: int = 1) -> None:
         """Return when ``step`` has been ``what`` so often since the beginning, in any run.
 
         ``what``: ``scheduled``, ``started``, ``completed``, ``errored``, ``retry`` or

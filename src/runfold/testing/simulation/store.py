@@ -121,16 +121,12 @@ class HostStore(MemoryStore):
     async def commit(self, batch: Batch, *, also: Callable[[], None] | None = None) -> Committed:
         """Record the batch; ``also``: called in the same instant, unless an item is refused."""
         dies = await self.accidents.before_commit(batch, is_handlers=also is not None)
-        if also is not None and not any(self._refusals(batch)):
+        if also is not None and not any(refusals(self._log, batch, self._now(batch.now))):
             also()
         committed = await super().commit(batch)
         self._on_commit(committed)
         await self.accidents.after_commit(dies)
         return committed
-
-    def _refusals(self, batch: Batch) -> list[bool]:
-        found = refusals(self._log, batch, self._now(batch.now))
-        return [refusal is not None for refusal in found]
 
     def handler_transaction(self, *, blocking: bool) -> Transaction:
         """Return one over the tables of the simulation; raises ``RealWorld`` where it has none."""
