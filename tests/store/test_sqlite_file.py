@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from runfold.errors import InvalidInput, InvalidSettings, SchemaOutdated, StoreUnavailable
 from runfold.settings import Settings
 from runfold.store.sql.sqlite import SqliteStore
+from runfold.store.sql.sqlite_open import connect
 from runfold.testing.contract_log import LARGE
 from runfold.testing.contract_scene import NOON, WORKER, Scene, event, key_of, new
 
@@ -109,6 +111,25 @@ def test_a_store_used_after_a_fork_says_so(store: SqliteStore, monkeypatch: Any)
                 await Scene(store).start("a")
 
     opened(store, use())
+
+
+def test_a_connection_waits_for_one_that_has_the_whole_file_for_a_moment(
+    store: SqliteStore,
+) -> None:
+    async def main() -> None:
+        await store.open()
+        await store.close()
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+            other.execute("CREATE TABLE mine (n INTEGER)")
+            made = asyncio.create_task(asyncio.to_thread(connect, store.path, store.settings))
+            done, _ = await asyncio.wait([made], timeout=0.2)
+            assert not done
+        with closing(await made) as connection:
+            assert connection.execute("SELECT count(*) FROM mine").fetchall() == [(0,)]
+            assert connection.execute("PRAGMA busy_timeout").fetchall() == [(0,)]
+
+    asyncio.run(main())
 
 
 def test_a_lock_held_by_another_delays_and_is_never_an_error(store: SqliteStore) -> None:

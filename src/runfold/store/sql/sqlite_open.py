@@ -23,6 +23,9 @@ from runfold.store.sql.sqlite_values import clock, param, prepared
 PREFIX = "sqlite:///"
 BUSY_MS_AT_OPEN = 60_000
 """How long opening waits for another process that sets the file up."""
+BUSY_MS_AT_CONNECT = 5_000
+"""How long a connection waits for one that has the whole file for a moment: the last one of
+another process, that closes, or the first after a crash. Its first look at the file would fail."""
 _CACHED_STATEMENTS = 256
 
 _NAMED = prepared(
@@ -54,7 +57,7 @@ def connect(path: Path, settings: Settings, *, busy_ms: int = 0) -> sqlite3.Conn
     """
     connection = sqlite3.connect(
         path,
-        timeout=busy_ms / 1000,
+        timeout=BUSY_MS_AT_CONNECT / 1000,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_CACHED_STATEMENTS,
@@ -66,6 +69,7 @@ def connect(path: Path, settings: Settings, *, busy_ms: int = 0) -> sqlite3.Conn
         "PRAGMA secure_delete = ON",
         "PRAGMA temp_store = MEMORY",
         "PRAGMA cache_size = -16000",
+        f"PRAGMA busy_timeout = {busy_ms}",
     ):
         connection.execute(pragma)
     return connection
