@@ -9,7 +9,7 @@ from typing import Any
 
 from runfold import Context, Flow, LogEvent, Run, Runfold
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds after which a scenario that hangs is ended; nothing waits that long when it works."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from runfold import Context, Flow, InvalidInput, Runfold, RunNotFound, ViewNotReady
+from runfold.runtime.ownership import Ownership
 from scenarios.scene import finished, scenario
 
 
@@ -44,6 +46,7 @@ async def test_every_filter_finds_the_lines_that_the_log_has(url: str) -> None:
     async with Runfold(url, flows=flows) as rf:
         runs = [await finished(rf, flow, number) for number in range(3) for flow in flows]
         events = [event async for event in rf.events(types=["log"])]
+        await rf.projections.wait("logs", events[-1].id)
         lines = await _all(rf)
         assert [line.id for line in lines] == [event.id for event in reversed(events)]
         first = lines[-1]
@@ -107,3 +110,28 @@ async def test_a_run_that_is_not_there_and_a_view_that_nobody_keeps_are_said() -
     async with Runfold("memory://").connect() as rf:
         with pytest.raises(ViewNotReady, match="'logs'"):
             await rf.logs.list()
+
+
+def test_who_asks_before_the_views_are_taken_gets_what_is_recorded(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has just begun makes its views one by one, and only then owns them."""
+    may_own, renew = asyncio.Event(), Ownership.renew
+
+    async def renewed(ownership: Ownership) -> Any:
+        await may_own.wait()
+        return await renew(ownership)
+
+    monkeypatch.setattr(Ownership, "renew", renewed)
+
+    @scenario
+    async def asked() -> None:
+        async with Runfold(url, flows=[chatty("one")]) as rf:
+            await finished(rf, "one", 1)
+            asking = asyncio.gather(rf.logs.list(), rf.flows.stats("one"), rf.view("logs").list())
+            await asyncio.sleep(0)
+            may_own.set()
+            lines, stats, _ = await asking
+            assert (len(lines.items), stats.started) == (5, 1)
+
+    asked()

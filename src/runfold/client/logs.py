@@ -78,7 +78,10 @@ class Logs:
         ``of``: of runs of one flow or job. ``run``: of one run, or its id. ``step``: of one step
         of these. ``level``: one or several of ``debug info warning error``. ``since``,
         ``until``: logged at or after, and before, a moment (aware). ``order``: or ``oldest``
-        first. ``limit``: 1 to 1000. ``cursor``: the ``next`` of the page before. Raises
+        first. ``limit``: 1 to 1000. ``cursor``: the ``next`` of the page before.
+
+        The view is waited for until it has what was recorded at the call, for a second at most;
+        ``rf.projections.wait("logs", position)`` waits for as long as it takes. Raises
         ``InvalidInput``, ``RunNotFound``, and ``ViewNotReady`` where no process keeps views.
         """
         if order not in ORDERS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -153,6 +154,7 @@ class Projections:
         can read the log instead.
         """
         head = await self._session.node.store.head()
+        await self._looked()
         live = [
             view
             for view in await self.store.parts()
@@ -183,6 +185,7 @@ class Projections:
 
     async def table(self, projection: Projection[Any]) -> ViewTable:
         """Return the table that is read for a projection; raise ``ViewNotReady`` without one."""
+        await self._looked()
         views = await self.store.parts()
         of_name = [view for view in views if view.at.name == projection.name]
         fits = [view for view in of_name if view.shape == projection.shape]
@@ -211,6 +214,14 @@ class Projections:
     def store(self) -> Views:
         """The views of the log."""
         return self._session.node.store.views
+
+    async def _looked(self) -> None:
+        """Let the projector of this process, which has just begun, take or make its views."""
+        projector = self._session.node.projector
+        if projector is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await projector.looked()
 
     async def _live(self, name: str) -> View | None:
         views = await self.store.parts()

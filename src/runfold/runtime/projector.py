@@ -66,7 +66,7 @@ class Projector:
         self._tail: Tail | None = None
         self._wrote_at, self._pace = 0.0, PACE_MIN
         self._hurried = self._knows = self._leaving = False
-        self._hurry = Bell()
+        self._hurry, self._looked = Bell(), Bell()
         self._turning = asyncio.Lock()
         self.bell = Bell()
         """Rung when something was appended."""
@@ -135,6 +135,11 @@ class Projector:
             self._hurry.ring()
         return is_there
 
+    async def looked(self) -> None:
+        """Return once it knows who keeps what: until then a view seems to be kept by nobody."""
+        while not self._knows and not self._leaving:
+            await self._looked.wait(self._looked.count)
+
     async def leave(self) -> None:
         """Give everything back; what is folded and not written will be folded again.
 
@@ -143,6 +148,7 @@ class Projector:
         """
         self._leaving = True
         self._hurry.ring()
+        self._looked.ring()
         async with self._turning:
             self.forget()
             await self._views.disown(self.ownership.token)
@@ -168,6 +174,7 @@ class Projector:
             return
         kept = await self.ownership.renew()
         self._knows = True
+        self._looked.ring()
         for at, keeper in list(self._keepers.items()):
             held = kept.get(at)
             if held is None or held[1].position != keeper.saved:
