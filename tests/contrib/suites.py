@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
+from eventsourcing.persistence import TrackingRecorder
+from eventsourcing.projection import BaseProjectionRunner
 from eventsourcing.utils import Environment
 
 from runfold.contrib.eventsourcing import RunfoldFactory
 
 MODULE = "runfold.contrib.eventsourcing"
+PATIENCE = 30.0
+"""Seconds that the suites wait for a projection; the library's second is short on a busy host."""
 
 
 class Attached:
@@ -33,6 +37,9 @@ class Attached:
         self._factories = []
         monkeypatch.setenv("PERSISTENCE_MODULE", MODULE)
         monkeypatch.setenv("RUNFOLD_URL", self.url)
+        for wait in (TrackingRecorder.wait, BaseProjectionRunner.wait):
+            assert wait.__defaults__ is not None
+            monkeypatch.setattr(wait, "__defaults__", (PATIENCE, *wait.__defaults__[1:]))
         yield
         for factory in self._factories:
             factory.close()

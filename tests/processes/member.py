@@ -77,8 +77,8 @@ def skew(seconds: float) -> None:
 
 
 def engine(url: str, queues: Sequence[Queue] = ()) -> Runfold:
-    """Return an engine with the shortest lease that there is."""
-    settings = Settings(lease=3, grace=1)
+    """Return an engine with the shortest lease that there is, or that of ``LEASE``."""
+    settings = Settings(lease=float(os.environ.get("LEASE", "3")), grace=1)
     return Runfold(url, flows=[flow, slow, brief, pays], queues=queues, settings=settings)
 
 

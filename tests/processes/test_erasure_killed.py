@@ -24,6 +24,8 @@ from runfold.store import open_store
 EVENTS = 600
 RUN = UUID(int=7)
 ERASER = Path(__file__).with_name("eraser.py")
+PAGES = "100"
+"""How many pages of two events one process erases at most: not all, even if it is killed late."""
 SECRET = "jane@subject.example"
 
 
@@ -103,7 +105,7 @@ async def _killed_when(url: str, store: Store, is_reached: Callable[[list[Stored
 
 def _begun(url: str) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, str(ERASER), url, str(RUN)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(ERASER), url, str(RUN), PAGES], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "begun\n"

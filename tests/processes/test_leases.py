@@ -57,7 +57,12 @@ def test_a_killed_workers_attempt_is_charged_and_runs_again(shared_url: str) -> 
 
 
 @pytest.mark.parametrize("skew", [40, -40])
-def test_clocks_that_differ_take_no_live_lease(postgres_url: str, skew: float) -> None:
+def test_clocks_that_differ_take_no_live_lease(
+    postgres_url: str, skew: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Long enough that a busy host does not end one, and far less than the clocks are apart.
+    monkeypatch.setenv("LEASE", "15")
+
     async def scenario(members: Group) -> None:
         async with engine(postgres_url).serve({"dispatcher", "timekeeper"}) as rf:
             await asyncio.to_thread(members.start, "worker")
