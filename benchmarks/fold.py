@@ -7,7 +7,7 @@ import time
 from benchmarks.places import Place
 from benchmarks.shapes import fan_out
 from runfold.flow.run import fold
-from runfold.runtime.tail import decode
+from runfold.runtime.tail import decode_all
 
 EVENTS = 100
 WIDTH = 24
@@ -25,7 +25,7 @@ async def measure(place: Place, scale: float) -> dict[str, float]:
         assert (await run.state()).version >= EVENTS
         node, stream = rf._node, run._stream
         rows = await node.store.read_stream(stream, upto=EVENTS)
-        recorded = [decode(node.codec, row) for row in rows]
+        recorded = decode_all(node.codec, rows)
         definition = flow.seal().definition
         assert definition is not None
         times: dict[str, float] = {}
@@ -35,7 +35,7 @@ async def measure(place: Place, scale: float) -> dict[str, float]:
         times["fold"] = time.perf_counter() - began
         began = time.perf_counter()
         for _ in range(rounds):
-            fold(definition, [decode(node.codec, row) for row in rows])
+            fold(definition, decode_all(node.codec, rows))
         times["decode and fold"] = time.perf_counter() - began
         began = time.perf_counter()
         for _ in range(rounds):

@@ -35,6 +35,14 @@ def test_an_activation_is_named_by_its_step_and_its_causes() -> None:
     assert activation_name("next", ("start/0",)) == f"next~{digest}"
 
 
+def test_an_activation_with_many_causes_is_named_as_one_with_few() -> None:
+    few, many = [f"a/{number}" for number in range(4)], [f"a/{number}" for number in range(5)]
+    text = b"3:sum3:a/03:a/13:a/23:a/3"
+    assert activation_name("sum", few) == f"sum~{hashlib.sha256(text).hexdigest()[:16]}"
+    text += b"3:a/4"
+    assert activation_name("sum", many) == f"sum~{hashlib.sha256(text).hexdigest()[:16]}"
+
+
 @given(st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3))
 def test_different_causes_give_different_names(one: list[str], other: list[str]) -> None:
     same = activation_name("s", one) == activation_name("s", other)

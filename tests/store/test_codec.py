@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -20,7 +20,7 @@ from runfold.flow.events import Emit, ErrorInfo, FlowStart, Log, StepErrored, St
 from runfold.kernel.event import Draft, Event
 from runfold.kernel.registry import Registry, UnknownEvent
 from runfold.ports import Encoded
-from runfold.store.codec import JsonCodec
+from runfold.store.codec import ALIKE, ALIKE_BYTES_MAX, JsonCodec
 
 ID = UUID("018f0000-0000-7000-8000-000000000001")
 
@@ -137,6 +137,54 @@ def test_a_state_holds_what_differs_from_the_defaults(codec: JsonCodec) -> None:
     assert codec.encode(Draft(TimerDue(kind="retry"), "s", 1, 2, "k", 3)) == Encoded(
         "timer.due", b'{"kind":"retry"}', "s", 1, 2, "k", 3
     )
+
+
+STARTED = b'{"queue":"q","worker":"w"}'
+
+
+@pytest.mark.parametrize("make", [CODECS["plain"], CODECS["compressing"]])
+def test_an_event_that_many_runs_have_alike_is_made_once(make: Callable[[], JsonCodec]) -> None:
+    codec = make()
+    encoded = codec.encode(Draft(StepStarted(queue="q", worker="w")))
+    first = codec.decode(encoded.topic, encoded.state)
+    assert first == StepStarted(queue="q", worker="w")
+    assert codec.decode(encoded.topic, bytes(bytearray(encoded.state))) is first
+    assert make().decode(encoded.topic, encoded.state) is not first
+
+
+@pytest.mark.parametrize("kind", sorted(ALIKE, key=lambda kind: kind.TOPIC))
+def test_of_an_event_that_is_made_once_nothing_can_be_changed(kind: type[Event]) -> None:
+    hints = get_type_hints(kind)
+    held = {hints[name] for name in kind.model_fields}
+    assert held <= {str, str | None, tuple[str, ...], datetime | None}
+    assert kind.model_config["frozen"]
+
+
+def test_an_event_with_what_users_wrote_is_made_anew_for_each_reader(codec: JsonCodec) -> None:
+    first = codec.decode("emit", b'{"name":"n","payload":{"a":[]}}')
+    assert isinstance(first, Emit)
+    first.payload["a"].append("changed")
+    assert codec.decode("emit", b'{"name":"n","payload":{"a":[]}}') == Emit(
+        name="n", payload={"a": []}
+    )
+
+
+def test_what_collects_many_emits_is_not_remembered(codec: JsonCodec) -> None:
+    start = b'{"queue":"q","name":"n","inputRefs":["%b"]}'
+    fits = start % (b"x" * (ALIKE_BYTES_MAX - len(start) + 2))
+    longer = start % (b"x" * (ALIKE_BYTES_MAX - len(start) + 3))
+    assert codec.decode("step.scheduled", fits) is codec.decode("step.scheduled", fits)
+    first, second = (codec.decode("step.scheduled", longer) for _ in range(2))
+    assert first == second
+    assert first is not second
+
+
+def test_what_cannot_be_read_is_refused_again(codec: JsonCodec) -> None:
+    for _ in range(2):
+        with pytest.raises(MapperDeserialisationError, match="worker: Field required"):
+            codec.decode("step.started", b'{"queue":"q"}')
+        with pytest.raises(UnknownEvent, match="class version 2"):
+            codec.decode("step.started", b'{"queue":"q","worker":"w","class_version":2}')
 
 
 def test_an_unknown_type_is_never_skipped(codec: JsonCodec) -> None:

@@ -15,11 +15,11 @@ from runfold.flow.events import ENDS, FlowStart
 from runfold.flow.run import Run as Folded
 from runfold.flow.run import evolve, new
 from runfold.kernel.event import Draft, Event, Recorded
-from runfold.ports import Outcome
+from runfold.ports import Outcome, Stored
 from runfold.runtime.hub import Watched
 from runfold.runtime.node import Node
 from runfold.runtime.past import position_at
-from runfold.runtime.tail import decode
+from runfold.runtime.tail import decode, decode_all
 
 T = TypeVar("T")
 PAGE = 1000
@@ -105,16 +105,15 @@ class Engine:
         while is_more:
             rows = await node.store.read_stream(stream, after=after, limit=PAGE, upto=version)
             is_more = len(rows) == PAGE
-            for row in rows:
-                if at is not None and row.ts > at:
-                    return run
-                if position is not None and row.position > position:
-                    return run
-                recorded = decode(node.codec, row)
+            if at is not None or position is not None:
+                wanted = [row for row in rows if _is_before(row, at, position)]
+                is_more &= len(wanted) == len(rows)
+                rows = wanted
+            for recorded in decode_all(node.codec, rows):
                 if run is None:
                     run = await self.new(recorded.event)
                 evolve(run, recorded)
-                after = row.version
+                after = recorded.version
         return run
 
     async def place(self, at: Any) -> tuple[int, datetime]:
@@ -164,3 +163,8 @@ class Engine:
         if self.node.hub is not None:
             self.node.hub.close()
         self.following.feed.close()
+
+
+def _is_before(row: Stored, at: datetime | None, position: int | None) -> bool:
+    """Return whether ``row`` was recorded up to that moment, and up to that position."""
+    return (at is None or row.ts <= at) and (position is None or row.position <= position)

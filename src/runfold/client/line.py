@@ -16,7 +16,7 @@ from runfold.client.session import Session
 from runfold.flow.run import Run as Folded
 from runfold.flow.run import evolve
 from runfold.flow.work import Gate
-from runfold.runtime.tail import decode
+from runfold.runtime.tail import decode_all
 from runfold.wire import RunState, run_state
 
 LOOKED_AT = 200
@@ -61,11 +61,11 @@ class Line:
     async def _folded(self, streams: Sequence[int]) -> dict[int, RunState]:
         engine, codec = self._session.engine, self._session.node.codec
         runs: dict[int, Folded] = {}
-        for stored in await engine.node.store.read_streams(streams, upto=SHORT):
-            recorded = decode(codec, stored)
-            if stored.stream not in runs:
-                runs[stored.stream] = await engine.new(recorded.event)
-            evolve(runs[stored.stream], recorded)
+        rows = await engine.node.store.read_streams(streams, upto=SHORT)
+        for recorded in decode_all(codec, rows):
+            if recorded.stream not in runs:
+                runs[recorded.stream] = await engine.new(recorded.event)
+            evolve(runs[recorded.stream], recorded)
         now = await engine.now()
         for stream, run in runs.items():
             if run.version >= SHORT:

@@ -7,6 +7,7 @@ or was cancelled for good. Closed ones keep a few words of summary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ Lanes = dict[int, str]
 """By lane event: the name of its latest instance in a causal chain. Never changed in place."""
 
 NO_LANES: Lanes = {}
+NO_KEYS: Mapping[int, Parts] = {}
 
 
 class Arrival:
@@ -41,7 +43,7 @@ class Arrival:
         """Its place in a plan of inputs."""
         self.link = link
         self.lanes = lanes
-        self.keys: dict[int, Parts] = {}
+        self.keys: Mapping[int, Parts] = NO_KEYS
         """What it has of the values of limits' keys, by the index of the step that takes it."""
 
 

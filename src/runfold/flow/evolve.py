@@ -81,13 +81,13 @@ def _replaced_input(run: Run, event: events.FlowInputReplaced, recorded: Recorde
 
 def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> None:
     due = run.due.pop(event.name, None)
-    node, compensates = run.graph.base(recorded.step)
-    if recorded.step is None or recorded.activation is None or node is None:
+    step, number = recorded.step, recorded.activation
+    node, compensates = run.graph.base(step)
+    if step is None or number is None or node is None:
         return
-    act = Activation(node, recorded.step, recorded.activation, event.name)
+    act = Activation(node, step, number, event.name)
     act.attempt = recorded.attempt or 1
     act.version = recorded.version
-    act.compensates = compensates
     if due is not None:
         act.plan, act.lanes, act.past, act.keys = due.plan, due.lanes, due.past, due.keys
         act.waits = run.waits and node.kind == "entry"
@@ -98,11 +98,12 @@ def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> Non
     else:
         run.activations += 1
     run.steps.append(act)
-    run.open[recorded.step, recorded.activation] = act
-    run.counts[recorded.step] = max(run.counts.get(recorded.step, 0), recorded.activation)
+    run.open[step, number] = act
+    run.counts[step] = max(run.counts.get(step, 0), number)
 
 
 def _compensating(run: Run, act: Activation) -> None:
+    act.compensates = True
     run.gate = Gate.COMPENSATING
     if run.compensations:
         undone = run.compensations.pop()

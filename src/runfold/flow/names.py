@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
+
+FEW = 4
+"""Of how many emits at most a name is remembered: that of a join, but not that of any collect."""
 
 
 def activation_name(step: str, refs: Sequence[str]) -> str:
@@ -18,9 +22,19 @@ def activation_name(step: str, refs: Sequence[str]) -> str:
     """
     if not refs:
         return step
-    parts = [part.encode() for part in (step, *refs)]
-    text = b"".join([b"%d:%b" % (len(part), part) for part in parts])
-    return f"{step}~{hashlib.sha256(text).hexdigest()[:16]}"
+    return _name_of_few(step, *refs) if len(refs) <= FEW else _name(step, *refs)
+
+
+def _name(*parts: str) -> str:
+    encoded = [part.encode() for part in parts]
+    text = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+    return f"{parts[0]}~{hashlib.sha256(text).hexdigest()[:16]}"
+
+
+@lru_cache(maxsize=4096)
+def _name_of_few(*parts: str) -> str:
+    # The runs of a flow are much alike.
+    return _name(*parts)
 
 
 def emit_name(activation: str, ordinal: int) -> str:

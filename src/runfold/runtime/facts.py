@@ -22,7 +22,7 @@ from runfold.flow.inputs import replaced_at, versions
 from runfold.flow.start import amended
 from runfold.kernel.event import Event, Recorded
 from runfold.ports import Codec, EventLog, Job
-from runfold.runtime.tail import decode
+from runfold.runtime.tail import decode_all
 
 FACTS_MAX = 50_000
 """How many events are remembered; the oldest go first and are read again."""
@@ -111,7 +111,7 @@ class Facts:
                     missing.add((job.stream, at))
         if missing:
             rows = await self._log.read_versions(sorted(missing))
-            read = [decode(self._codec, row) for row in rows]
+            read = decode_all(self._codec, rows)
             # Of a run that another process has started every job asks for the same start.
             self.push(read)
             for one in read:

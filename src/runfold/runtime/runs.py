@@ -11,7 +11,7 @@ from runfold.flow.run import Run, evolve, new
 from runfold.kernel.event import Recorded
 from runfold.ports import Codec, EventLog
 from runfold.runtime.definitions import Definitions
-from runfold.runtime.tail import decode
+from runfold.runtime.tail import decode_all
 
 RUNS_MAX = 20_000
 """How many folded runs are remembered; the least recently used go first."""
@@ -61,7 +61,7 @@ class Runs:
         """
         begun: dict[int, Run] = {}
         rows = await self._log.read_streams(streams, upto=SHORT)
-        read = [decode(self._codec, row) for row in rows]
+        read = decode_all(self._codec, rows)
         for recorded in read:
             if recorded.stream not in begun:
                 if not isinstance(recorded.event, FlowStart):
@@ -88,8 +88,7 @@ class Runs:
         version = 0 if run is None else run.version
         while True:
             rows = await self._log.read_stream(stream, after=version, limit=PAGE)
-            for row in rows:
-                recorded = decode(self._codec, row)
+            for recorded in decode_all(self._codec, rows):
                 if run is None:
                     if not isinstance(recorded.event, FlowStart):
                         return None

@@ -8,9 +8,9 @@ before the later push is delivered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from runfold.flow.seal import rest_of
+from runfold.flow.seal import ERASED, rest_of
 from runfold.kernel.event import Event, Recorded
 from runfold.ports import Codec, EventLog, Stored
 
@@ -22,9 +22,25 @@ def decode(codec: Codec, stored: Stored) -> Recorded:
     """Return a stored event as an object in its envelope."""
     position, stream, version, ts, topic, state, step, activation, attempt, key, cause = stored
     event = codec.decode(topic, rest_of(state))
-    return Recorded(
-        position, stream, version, ts, event, step, activation, attempt, key, cause, state
-    )
+    made = (position, stream, version, ts, event, step, activation, attempt, key, cause, state)
+    return tuple.__new__(Recorded, made)  # As ``Recorded`` does, with every event that is read.
+
+
+def decode_all(codec: Codec, rows: Iterable[Stored]) -> list[Recorded]:
+    """Return stored events as objects in their envelopes."""
+    read, new = codec.decode, tuple.__new__  # As ``Recorded`` does, with every event that is read.
+    return [
+        new(
+            Recorded,
+            (
+                position, stream, version, ts,
+                read(topic, rest_of(state) if state.startswith(ERASED) else state),
+                step, activation, attempt, key, cause, state,
+            ),
+        )
+        for position, stream, version, ts, topic, state, step, activation, attempt, key, cause
+        in rows
+    ]  # fmt: skip
 
 
 class Tail:
@@ -108,13 +124,16 @@ class Tail:
         # While this waited more may have been pushed; what stands in rows comes first.
         if not rows or rows[-1].position <= self.position:
             return self.pushed()
-        topics, codec = self.topics, self._codec
+        topics = self.topics
         # Before the position moves: what cannot be read is read again, and never passed over.
-        page = [
-            decode(codec, row)
-            for row in rows
-            if row.position > self.position and (topics is None or row.topic in topics)
-        ]
+        page = decode_all(
+            self._codec,
+            [
+                row
+                for row in rows
+                if row.position > self.position and (topics is None or row.topic in topics)
+            ],
+        )
         self.position = rows[-1].position
         self.split = rows[-1].stream if is_full else 0
         self.on_read(page)

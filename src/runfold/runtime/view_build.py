@@ -22,7 +22,7 @@ from runfold.projections.projection import Projection
 from runfold.runtime.keeper import Keeper, table_of
 from runfold.runtime.naming import Naming
 from runfold.runtime.ownership import tidy
-from runfold.runtime.tail import decode
+from runfold.runtime.tail import decode_all
 
 PAGE = 5000
 """How many events one read passes, for each part that its build has."""
@@ -263,7 +263,7 @@ class ViewBuild:
     async def _page(self, keeper: Keeper, page: _Page | None) -> None:
         if page is None:
             return
-        recorded = [decode(self._codec, row) for row in page.rows]
+        recorded = decode_all(self._codec, page.rows)
         await keeper.fold(await self._naming.logged(recorded), page.upto)
         if keeper.poison is not None:
             raise ViewNotReady(

@@ -13,7 +13,7 @@ take a path past its transcoder. (Importing that library replaces
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from runfold.errors import InvalidInput
-from runfold.flow.events import REGISTRY
+from runfold.flow.events import REGISTRY, StepScheduled, StepStarted
 from runfold.kernel.event import Draft, Event
 from runfold.kernel.registry import Registry, UnknownEvent
 from runfold.kernel.upcast import VERSION_KEY, upcast
@@ -43,17 +43,24 @@ from runfold.ports import Encoded
 
 _VERSION_MARK = f'"{VERSION_KEY}"'.encode()
 _PLACE = {"originator_id", "originator_version"}
+_Read = Callable[[bytes], Event]
+
+ALIKE = frozenset({StepScheduled, StepStarted})
+"""Events that many runs have alike, to the byte: those of which nothing can be changed once they
+are read, so that all who read one may have the same object."""
+ALIKE_MAX = 4096
+"""How many of one class are remembered; the least recently read go first."""
+ALIKE_BYTES_MAX = 200
+"""Up to how many bytes: the name of an activation fits, those of all that it collects do not."""
 
 
 class _Type(NamedTuple):
-    """What writing and reading one class needs, looked up once."""
+    """What writing one class needs, looked up once."""
 
-    cls: type[Event]
     topic: str
     to_json: Callable[..., bytes]
-    from_json: Callable[[bytes], Any]
-    is_marked: bool
-    """It has had other shapes: what is stored says which one it has."""
+    class_version: int
+    """Above 1 it has had other shapes: what is stored says which one it has."""
 
 
 class JsonCodec(Mapper[UUID]):
@@ -75,7 +82,7 @@ class JsonCodec(Mapper[UUID]):
         self._registry, self._given = registry, transcoder
         self._plain = compressor is None and cipher is None
         self._types: dict[type[Event], _Type] = {}
-        self._topics: dict[str, _Type] = {}
+        self._readers: dict[str, _Read] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be the same in another process, where what was given can be taken there."""
@@ -94,8 +101,8 @@ class JsonCodec(Mapper[UUID]):
             state = known.to_json(event, by_alias=True, exclude_defaults=True)
         except PydanticSerializationError as error:
             raise InvalidInput(f"{known.topic} holds a value without JSON: {error}") from error
-        if known.is_marked:
-            state = _mark(state, known.cls.class_version)
+        if known.class_version > 1:
+            state = _mark(state, known.class_version)
         if not self._plain:
             state = self._pack(state)
         made = (known.topic, state, step, activation, attempt, key, cause)
@@ -107,18 +114,12 @@ class JsonCodec(Mapper[UUID]):
         Raises ``UnknownEvent`` for a type or class version of a newer release, and
         ``MapperDeserialisationError`` (a ``ValueError``) for a state that cannot be read.
         """
-        known = self._topics.get(topic) or self._learn(self._registry[topic])
         try:
-            state = state if self._plain else self._unpack(state)
-            if known.is_marked or _VERSION_MARK in state:
-                state = to_json(upcast(known.cls, from_json(state)))
-            event: Event = known.from_json(state)
-        except UnknownEvent:
-            raise
-        except Exception as error:
-            # Compressors and ciphers raise what they like.
-            raise _unreadable(topic, state, error) from error
-        return event
+            read = self._readers[topic]
+        except KeyError:
+            self._learn(self._registry[topic])
+            read = self._readers[topic]
+        return read(state)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
         """Return ``domain_event`` as that library stores it; pydantic models take our path."""
@@ -161,15 +162,34 @@ class JsonCodec(Mapper[UUID]):
                 f"{cls.__name__} is stored as {cls.TOPIC!r}, which names "
                 f"{self._registry[cls.TOPIC].__name__}; give it a TOPIC of its own"
             )
-        known = _Type(
-            cls,
-            cls.TOPIC,
-            cls.__pydantic_serializer__.to_json,
-            cls.__pydantic_validator__.validate_json,
-            cls.class_version > 1,
-        )
-        self._types[cls] = self._topics[cls.TOPIC] = known
+        self._readers[cls.TOPIC] = self._reader(cls)
+        write = cls.__pydantic_serializer__.to_json
+        known = self._types[cls] = _Type(cls.TOPIC, write, cls.class_version)
         return known
+
+    def _reader(self, cls: type[Event]) -> _Read:
+        """Return what reads a state of ``cls``: everything that it needs is in its closure."""
+        topic, is_marked, is_plain = cls.TOPIC, cls.class_version > 1, self._plain
+        validate = cls.__pydantic_validator__.validate_json
+
+        def read(state: bytes) -> Event:
+            try:
+                if not is_plain:
+                    state = self._unpack(state)
+                if is_marked or _VERSION_MARK in state:
+                    state = to_json(upcast(cls, from_json(state)))
+                event: Event = validate(state)
+            except UnknownEvent:
+                raise
+            except Exception as error:
+                # Compressors and ciphers raise what they like.
+                raise _unreadable(topic, state, error) from error
+            return event
+
+        if cls not in ALIKE or self.cipher is not None:
+            return read  # A cipher never writes the same twice.
+        remembered = lru_cache(ALIKE_MAX)(read)
+        return lambda state: (remembered if len(state) <= ALIKE_BYTES_MAX else read)(state)
 
     def _pack(self, state: bytes) -> bytes:
         if self.compressor:

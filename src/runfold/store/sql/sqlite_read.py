@@ -265,8 +265,9 @@ class SqliteReader:
 def stored(rows: list[tuple[Any, ...]]) -> list[Stored]:
     """Return rows as events; those of one commit have one time, which is converted once."""
     found, last, ts = [], -1, moment(0)
+    new = tuple.__new__  # As ``Stored`` does, with every event that is read.
     for row in rows:
         if row[3] != last:
             last, ts = row[3], moment(row[3])
-        found.append(Stored(row[0], row[1], row[2], ts, *row[4:]))
+        found.append(new(Stored, (*row[:3], ts, *row[4:])))
     return found
