@@ -73,6 +73,21 @@ class LogContract(Contract):
         assert done.ts == datetime.fromisoformat("2030-01-01T12:00:00.123456+00:00")
         assert [e.ts for e in await scene.store.read(after=0, limit=1)] == [done.ts]
 
+    async def test_each_event_has_the_time_of_its_own_commit(self, scene: Scene) -> None:
+        one, other = await scene.start("a", now=after(1)), await scene.start("b", now=after(2))
+        await scene.commit(Item([event(), event()], stream=one), now=after(2.000001))
+        await scene.commit(Item([event()], stream=other), now=after(2.000001))
+        await scene.commit(Item([event()], stream=one), now=after(3))
+        told = [after(1), after(2), *[after(2.000001)] * 3, after(3)]
+        assert [e.ts for e in await scene.store.read(after=0, limit=9)] == told
+        assert [e.ts for e in await scene.store.read_stream(one)] == [
+            *told[:1],
+            *told[2:4],
+            told[5],
+        ]
+        read = await scene.store.read_streams([one, other], upto=9)
+        assert sorted((e.position, e.ts) for e in read) == [*enumerate(told, 1)]
+
     async def test_time_never_runs_backwards(self, scene: Scene) -> None:
         await scene.start("a", now=after(60))
         done = await scene.commit(new("b"), now=NOON)

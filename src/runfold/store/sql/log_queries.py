@@ -28,6 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from runfold.store.sql.moments import Sent
 from runfold.store.sql.schema import ARCHIVE, BATCHES, BLOBS, EVENTS
 from runfold.store.sql.stream_queries import each, unnested
 
@@ -46,7 +47,7 @@ def stored(of: Table = EVENTS) -> tuple[ColumnElement[Any], ...]:
         of.c.position,
         of.c.stream,
         of.c.version,
-        of.c.ts,
+        Sent(of.c.ts).label("ts"),
         of.c.topic,
         # A subquery and not a join: it is looked up only where there is a blob.
         case((of.c.blob.is_(None), of.c.state), else_=body).label("state"),

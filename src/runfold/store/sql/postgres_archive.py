@@ -11,7 +11,7 @@ from runfold.ports import Stored
 from runfold.ports_archive import AGAIN_SECONDS, EVENTS_MAX, Counted, Rest, Wanted
 from runfold.store.sql import archive_queries
 from runfold.store.sql.compiled import for_postgres
-from runfold.store.sql.postgres_queries import PostgresQueries
+from runfold.store.sql.postgres_queries import PostgresQueries, stored
 from runfold.store.sql.schema import ARCHIVE
 
 _ARCHIVE = "SELECT runfold.archive($1, $2, $3, $4, $5)"
@@ -54,7 +54,7 @@ class PostgresArchive(PostgresQueries):
         topics, part, parts, shared = wanted
         asked = {"topics": topics, "part": part, "parts": parts, "shared": shared}
         rows = await self._rows(_READ_WANTED, after=after, upto=upto, **asked)
-        return [Stored(*row) for row in rows]
+        return stored(rows)
 
     async def erase(self, stream: int, rests: Sequence[Rest], *, timer: int | None = None) -> None:
         """Store ``rests`` in place of these events of a run."""

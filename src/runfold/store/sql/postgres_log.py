@@ -17,7 +17,7 @@ from runfold.store.sql.compiled import Compiled, for_postgres
 from runfold.store.sql.postgres_arguments import COMMIT, arguments
 from runfold.store.sql.postgres_driver import Link
 from runfold.store.sql.postgres_line import Memory, Seen
-from runfold.store.sql.postgres_queries import PostgresQueries
+from runfold.store.sql.postgres_queries import PostgresQueries, stored
 from runfold.store.sql.schema import ARCHIVE, EVENTS
 
 _READ, _READ_ALL = for_postgres(log_queries.read()), for_postgres(log_queries.read_all())
@@ -95,7 +95,7 @@ class PostgresLog(PostgresQueries):
         rows = await self._rows(_READ, after=after, upto=last, limit=limit)
         if log_queries.has_hole(rows, after=after, limit=limit, upto=upto):
             rows = await self._rows(_READ_ALL, after=after, upto=last, limit=limit)
-        events = [Stored(*row) for row in rows]
+        events = stored(rows)
         if events:
             end = events[-1]
             self._memory.learn(Seen(end.position, end.stream, end.version, end.ts))
@@ -110,7 +110,7 @@ class PostgresLog(PostgresQueries):
         rows = await self._rows(_READ_STREAM, **asked)
         if not rows:
             rows = await self._rows(_READ_STREAM_ARCHIVED, **asked)
-        return [Stored(*row) for row in rows]
+        return stored(rows)
 
     async def read_versions(self, wanted: Sequence[tuple[int, int]]) -> list[Stored]:
         """Return the events at these (stream, version) places; missing ones are left out."""
@@ -123,14 +123,14 @@ class PostgresLog(PostgresQueries):
             rest = [place for place in wanted if tuple(place) not in here]
             asked = dict(zip(("streams", "versions"), zip(*rest, strict=True), strict=False))
             rows += await self._rows(_READ_VERSIONS_ARCHIVED, **asked) if rest else []
-        return [Stored(*row) for row in rows]
+        return stored(rows)
 
     async def read_streams(self, streams: Sequence[int], *, upto: int) -> list[Stored]:
         """Return the events of all these streams with versions up to ``upto``, each in order."""
         rows = await self._rows(_READ_STREAMS, streams=streams, upto=upto)
         if rest := set(streams) - {row["stream"] for row in rows}:
             rows += await self._rows(_READ_STREAMS_ARCHIVED, streams=sorted(rest), upto=upto)
-        return sorted((Stored(*row) for row in rows), key=_by_version)
+        return sorted(stored(rows), key=_by_version)
 
     async def last_version(self, stream: int) -> int:
         """Return the version a stream is at, 0 for one that does not exist."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from runfold.ports import LogIdentity
+from runfold.ports import LogIdentity, Stored
 from runfold.store.sql.compiled import Compiled
+from runfold.store.sql.moments import moment
 from runfold.store.sql.postgres_line import Line, Lines
 
 
@@ -20,3 +22,14 @@ class PostgresQueries:
         """Return the rows that ``statement`` answers with, through a line of the readers."""
         values = statement.values(log_id=self.identity.log_id, **given)
         return await self._readers.call(lambda link: link.rows(statement.text, values))
+
+
+def stored(rows: Sequence[Any]) -> list[Stored]:
+    """Return rows as events; those of one commit have one time, which is converted once."""
+    found, last, ts = [], b"", moment(b"")
+    new = tuple.__new__  # As ``Stored`` does, with every event that is read.
+    for row in rows:
+        if row[3] != last:
+            last, ts = row[3], moment(row[3])
+        found.append(new(Stored, (*row[:3], ts, *row[4:])))
+    return found
