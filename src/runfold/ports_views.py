@@ -82,7 +82,7 @@ class View(NamedTuple):
     is_foreign: bool = False
     """It was made for another log, or of events that this one lacks: drop it, and build anew."""
     idle: float = 0.0
-    """Seconds since its position was last written, by the store's clock."""
+    """Seconds since its position was last written, or since it became old, by the store's clock."""
 
 
 class ViewWrite(NamedTuple):

@@ -22,7 +22,7 @@ LOOK_EVERY = 5.0
 BUILDS_KEPT = 1
 """How many builds that were live are kept, to be put back."""
 KEPT_FOR = 7 * 86_400.0
-"""How many seconds a build that was live is kept at most, since its position last moved."""
+"""How many seconds a build is kept at most when it is not live any more."""
 
 _log = logging.getLogger("runfold.projector")
 

@@ -116,6 +116,7 @@ class MemoryViews:
                 if live.at.version == table.version:
                     token, until = before.view.token, before.until
                 before.view, before.until = before.view._replace(state="old", token=None), None
+                before.saved_at = self._now(None)
             first.view = first.view._replace(state="live", parts=1, token=token, error=None)
             first.until = until
             return True

@@ -331,6 +331,20 @@ class ViewSwitchContract(Contract):
         assert await store.views.switch(TABLE)
         assert [v.state for v in await store.views.parts()] == ["live", "old"]
 
+    async def test_who_was_live_last_is_idle_the_shortest(self, scene: Scene) -> None:
+        store = await owned(scene)
+        second, third = TABLE._replace(build=2), TABLE._replace(build=3)
+        for table in (second, third):
+            await store.views.create(table, state="building")
+            await store.views.own(OTHER, [ViewPart(*table[:3])], 3600)
+            assert await store.views.apply(OTHER, [ViewWrite(table, 0, 0, 5, ROWS)]) == [True]
+        # The first moves last of all.
+        assert await store.views.apply(WORKER, [write(5, *ROWS)]) == [True]
+        assert await store.views.switch(second)
+        assert await store.views.switch(third)
+        idle = {view.at.build: view.idle for view in await store.views.parts()}
+        assert idle[2] < idle[1]
+
     async def test_parts_that_stand_together_become_one(self, scene: Scene) -> None:
         store = await owned(scene)
         parts = [self.NEXT_AT, self.NEXT_AT._replace(part=1)]

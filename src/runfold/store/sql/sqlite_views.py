@@ -39,7 +39,7 @@ _STOP = for_sqlite(view_registry.stop())
 _RESUME = for_sqlite(view_registry.resume())
 _REMOVE = for_sqlite(view_registry.remove())
 _STANDING = for_sqlite(view_registry.standing())
-_RETIRE = for_sqlite(view_registry.retire())
+_RETIRE = for_sqlite(view_registry.retire(bindparam("moment")))
 _JOIN_PARTS = for_sqlite(view_registry.join_parts())
 _ENLIVEN = for_sqlite(view_registry.enliven())
 _COLUMNS = tuple(
@@ -346,7 +346,7 @@ def _switch(
         return False
     if live is not None:
         before = table._replace(version=live[0], build=live[1])
-        connection.execute(_RETIRE.text, _at(_RETIRE, log, before))
+        connection.execute(_RETIRE.text, _at(_RETIRE, log, before, moment=clock()))
     connection.execute(_JOIN_PARTS.text, _at(_JOIN_PARTS, log, table))
     held = live if live is not None and live[0] == table.version else ours[0]
     connection.execute(_ENLIVEN.text, _at(_ENLIVEN, log, table, keeper=held[5], until=held[6]))

@@ -169,12 +169,12 @@ def standing() -> Select[Any]:
     )  # fmt: skip
 
 
-def retire() -> Executable:
-    """Make a build old."""
+def retire(moment: ColumnElement[Any]) -> Executable:
+    """Make a build old, at this moment."""
     return (
         update(VIEWS)
         .where(_of_part("log_id", "name", "version", "build"))
-        .values(state="old", token=null(), expires_at=null())
+        .values(state="old", token=null(), expires_at=null(), saved_at=moment)
     )
 
 
