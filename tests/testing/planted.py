@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from runfold.ports import Batch, Committed, Due, Job, Stalled
@@ -236,57 +236,6 @@ class MissesTheEndOfKeyPauses(MemoryStore):
         return await super().commit(batch)
 
 
-class ForgetsStarts(MemoryStore):
-    """Counts nothing for a rate."""
-
-    async def commit(self, batch: Batch) -> Committed:
-        self._log.limits.starts.clear()
-        return await super().commit(batch)
-
-
-class CountsForEver(MemoryStore):
-    """Has windows that never end."""
-
-    async def commit(self, batch: Batch) -> Committed:
-        done = await super().commit(batch)
-        for starts in self._log.limits.starts.values():
-            starts[:] = [(at + timedelta(days=1), over + timedelta(days=1)) for at, over in starts]
-        return done
-
-
-class CountsTooShort(MemoryStore):
-    """Has windows that end a second too soon."""
-
-    async def commit(self, batch: Batch) -> Committed:
-        count = {bucket: len(starts) for bucket, starts in self._log.limits.starts.items()}
-        done = await super().commit(batch)
-        early = timedelta(seconds=-1)
-        for bucket, starts in self._log.limits.starts.items():
-            new = starts[count.get(bucket, 0) :]
-            starts[len(starts) - len(new) :] = [(at + early, over + early) for at, over in new]
-        return done
-
-
-class CountsUsersTogether(MemoryStore):
-    """Has one rate for all users of a queue."""
-
-    async def commit(self, batch: Batch) -> Committed:
-        starts = self._log.limits.starts
-        of_users = [bucket for bucket in starts if "=" in bucket]
-        together = sorted({start for bucket in of_users for start in starts[bucket]})
-        for bucket in {*of_users, *(f"queue:mail#1:user={user}" for user in ("ann", "null"))}:
-            starts[bucket] = together
-        return await super().commit(batch)
-
-
-class ForgetsStartsWhenOpened(MemoryStore):
-    """Does not know, when it is opened again, how many were started."""
-
-    async def open(self, *, migrate: bool = False) -> None:
-        await super().open(migrate=migrate)
-        self._log.limits.starts.clear()
-
-
 class Rebuilt(MemoryStore):
     """A store that has something else after a rebuild."""
 
@@ -298,13 +247,6 @@ class Rebuilt(MemoryStore):
 
     def forget(self) -> None:
         raise NotImplementedError
-
-
-class RebuildsNoStarts(Rebuilt):
-    """Counts anew for each rate."""
-
-    def forget(self) -> None:
-        self._log.limits.starts.clear()
 
 
 class RebuildsNoKeyPauses(Rebuilt):
@@ -320,6 +262,5 @@ PLANTED = (
     DeliversTwice, MakesBatchesTwice, FiresNothing, MissesTheDead, IgnoresGates, ForgetsDeadlines,
     ForgetsUsers, HurriesForks, ChargesForks, ServesTheLast, ForgetsWhoHasWhat, ForgetsTheTime,
     ForgetsKeyPauses, IgnoresKeyPauses, SleepsWhenKeysAreResumed, KeepsTheFirstEnd,
-    MissesTheEndOfKeyPauses, RebuildsNoKeyPauses, ForgetsStarts, CountsForEver, CountsTooShort,
-    CountsUsersTogether, ForgetsStartsWhenOpened, RebuildsNoStarts,
+    MissesTheEndOfKeyPauses, RebuildsNoKeyPauses,
 )  # fmt: skip

@@ -20,6 +20,7 @@ from runfold.store.memory import MemoryStore
 from runfold.store.memory_log import Database
 from runfold.testing.machine import SETTINGS, EngineMachine, check_engine
 from testing.planted import PLANTED
+from testing.planted_limits import PLANTED_LIMITS
 
 FEW = settings(SETTINGS, phases=[Phase.generate], max_examples=8, stateful_step_count=30)
 """A few plays: those after them are often much like one before."""
@@ -78,7 +79,7 @@ def play_from_many(machine: type[EngineMachine]) -> None:
         run_state_machine_as_test(seed(number)(machine), settings=FEW)
 
 
-@pytest.mark.parametrize("broken", PLANTED)
+@pytest.mark.parametrize("broken", [*PLANTED, *PLANTED_LIMITS])
 def test_a_broken_store_is_found(broken: type[MemoryStore]) -> None:
     with pytest.raises(AssertionError):
         play_from_many(machine_of(in_memory(broken)))

@@ -60,6 +60,7 @@ class EngineMachine(Workers):
     @rule(dice=DICE)
     def restart(self, dice: Random) -> None:
         """End everything and open it again; workers elsewhere may go on, or be gone as well."""
+        self._slow_down_before(dice)
         self._wait(self._engine.end())
         if (store := self.same_store(self._engine.store)) is not None:
             self._wait(self._engine.store.close())
@@ -83,9 +84,10 @@ class EngineMachine(Workers):
         assert done.repeated, "a batch was made twice"
         self._check()
 
-    @rule()
-    def rebuild(self) -> None:
+    @rule(dice=DICE)
+    def rebuild(self, dice: Random) -> None:
         """Make anew what is derived from the log; what was under way has stalled."""
+        self._slow_down_before(dice)
         self._wait(self._engine.rebuild(self._workers))
         self._workers = [self._wait(self._engine.hire()) for _ in self._workers]
         self._stalled(None)
@@ -93,3 +95,9 @@ class EngineMachine(Workers):
         self._check()
         self._ask_where_it_waits()
         self._check()
+
+    def _slow_down_before(self, dice: Random) -> None:
+        """Let something be held, perhaps, that is not to be forgotten by what comes."""
+        if self._jobs and dice.random() < 0.4:
+            self._slow_some_down(dice)
+            self._check()

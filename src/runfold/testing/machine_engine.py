@@ -6,7 +6,7 @@ so the same moves mean the same on every store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -16,15 +16,18 @@ from runfold.client.queues import Queues
 from runfold.client.session import Session
 from runfold.client.starting import Starting
 from runfold.define.flow import Flow
-from runfold.define.limits import Concurrency
+from runfold.define.limits import AnyLimit, Concurrency
 from runfold.define.options import Retry
 from runfold.define.queue import Queue
 from runfold.define.subscriptions import after
+from runfold.errors import RateLimited
+from runfold.flow.attempts import holds
 from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored, StepReleased
 from runfold.kernel.event import Draft, Event
 from runfold.ports import Batch, Claim, Committed, InboxRow, Job, Member, Outcome, Store
 from runfold.runtime.dispatcher import Dispatcher
 from runfold.runtime.erasure import Erasure
+from runfold.runtime.executor_endings import raised
 from runfold.runtime.node import Node
 from runfold.runtime.rebuild import Rebuilt, rebuild
 from runfold.runtime.runs import Runs
@@ -88,22 +91,28 @@ class ByHand:
         self.store, self.clock = store, Hand()
         self._token = 1000
         self._claims = 0
+        self._limits: Mapping[str, Sequence[AnyLimit]] = {}
 
     async def begin(self) -> None:
-        """Serve what ``TARGETS`` says, with nothing remembered of a time before."""
+        """Serve what was served last, with nothing remembered of a time before."""
         self.codec = JsonCodec()
         store = cast("Store", Timed(self.store, self.clock))
         self.node = Node(store, self.codec, Settings(), self.clock, RandomIds())
         await self.node.start()
-        catalog = _served()
+        await self.serve(self._limits)
+        self.forget()
+
+    async def serve(self, limits: Mapping[str, Sequence[AnyLimit]]) -> None:
+        """Serve what ``TARGETS`` says, with these limits of steps: see ``scope_of``."""
+        self._limits = limits
+        catalog = _served(limits)
         session = Session(catalog, "default")
         session.attach(Engine(self.node, input_of=catalog.input_of))
         self.client = Client(session)
         for definition in catalog.definitions():
             await self.node.define(definition)
-        for queue, limits in catalog.queue_limits().items():
-            await self.node.queues.define(queue, limits)
-        self.forget()
+        for queue, of_queue in catalog.queue_limits().items():
+            await self.node.queues.define(queue, of_queue)
 
     async def end(self) -> None:
         """End it; the store stays open."""
@@ -174,6 +183,17 @@ class ByHand:
         )
         return await self._end(job, token, StepErrored(queue=job.queue, error=error))
 
+    async def slow_down(
+        self, job: Job, token: int, *, at: datetime | None = None, after: float | None = None
+    ) -> Outcome:
+        """Record that an attempt was told to slow down, and until when or for how long."""
+        found = raised(RateLimited(retry_at=at, retry_after=after))
+        fact = StepErrored(
+            queue=job.queue, error=found.info, retry_at=found.retry_at,
+            retry_after=found.retry_after, charged=found.charged,
+        )  # fmt: skip
+        return await self._end(job, token, fact, holds=holds(fact))
+
     async def release(self, job: Job, token: int) -> Outcome:
         """Record that an attempt was given back."""
         return await self._end(job, token, StepReleased(queue=job.queue))
@@ -187,29 +207,32 @@ class ByHand:
         self.forget()
         return done
 
-    async def _end(self, job: Job, token: int, fact: Event) -> Outcome:
+    async def _end(self, job: Job, token: int, fact: Event, **fields: Any) -> Outcome:
         draft = Draft(fact, job.step, job.activation, job.attempt)
         return await self.node.appender.submit(
-            [draft], stream=job.stream, lease=(job.id, token), frees=True
+            [draft], stream=job.stream, lease=(job.id, token), frees=True, **fields
         )
 
 
-def _served() -> Catalog:
-    """Return ``TARGETS`` as code says it."""
+def _served(limits: Mapping[str, Sequence[AnyLimit]]) -> Catalog:
+    """Return ``TARGETS`` as code says it, with these ``limits`` of steps."""
     thrice = Retry(3, base=PAUSE, factor=1, jitter=0)
     mail = Queue(KEYED, retry=thrice, limits=[Concurrency(OF_USER, key="user")])
     orders: Flow[Any, Any] = Flow("order")
     twice = Retry(2, base=PAUSE, factor=1, jitter=0)
 
-    @mail.job()
+    @mail.job(limits=limits.get("mail/send/send", ()))
     async def send(value: Any) -> Any:
         return value
 
-    @orders.entry(queue="work", retry=twice)
+    @orders.entry(queue="work", retry=twice, limits=limits.get("order/pay", ()))
     async def pay(value: Any) -> Any:
         return value
 
-    @orders.step(subscribes=after(pay), queue=Queue("work"), retry=twice, returns=True)
+    @orders.step(
+        subscribes=after(pay), queue=Queue("work"), retry=twice, returns=True,
+        limits=limits.get("order/ship", ()),
+    )  # fmt: skip
     async def ship(value: Any) -> Any:
         return value
 

@@ -6,22 +6,12 @@ and compares. Decisions are made at once here, as they are there when nothing is
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from runfold.testing.machine_run import (
-    FOREVER,
-    GRACE,
-    KEYED,
-    OF_USER,
-    PAUSE,
-    QUEUES,
-    TARGETS,
-    WINDOW,
-    Known,
-)
+from runfold.testing.machine_limits import Limits
+from runfold.testing.machine_run import FOREVER, GRACE, PAUSE, QUEUES, TARGETS, Known
 
 
 @dataclass
@@ -32,18 +22,7 @@ class Model:
     runs: list[Known] = field(default_factory=list)
     keys: dict[tuple[str, str], Known] = field(default_factory=dict)
     """By target and key."""
-    limits: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(QUEUES))
-    """By queue, how many of its jobs are leased at once."""
-    limits_of_user: dict[str, int | None] = field(default_factory=lambda: {KEYED: OF_USER})
-    """By queue, how many of its jobs of one user are."""
-    rates: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(QUEUES))
-    """By queue, how many of its jobs are begun in ``WINDOW`` seconds."""
-    rates_of_user: dict[str, int | None] = field(default_factory=dict)
-    """By queue, how many of its jobs of one user are."""
-    begun: dict[tuple[str, str | None], list[float]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    """By queue, and by queue and user: when, as far as a rate counted it."""
+    limits: Limits = field(default_factory=Limits)
     paused: dict[tuple[str, str | None], float] = field(default_factory=dict)
     """By queue, and by queue and user: until when."""
     past: list[tuple[float, list[Known]]] = field(default_factory=list)
@@ -57,7 +36,8 @@ class Model:
         span: float | None = None,
     ) -> Known:  # fmt: skip
         """Add a run; ``span``: how long it may take from when it is due."""
-        run = Known(len(self.runs), target, user, priority, self.now, span=span)
+        said = self.limits.said_of(target)
+        run = Known(len(self.runs), target, user, priority, self.now, said, span=span)
         self.runs.append(run)
         if span is not None:
             run.deadline = self.now + delay + span
@@ -95,7 +75,9 @@ class Model:
 
     def _descend(self, origin: Known) -> Known:
         """Add a run that has what ``origin`` was started with; seconds of a deadline count anew."""
-        run = Known(len(self.runs), origin.target, origin.user, origin.priority, self.now)
+        run = Known(
+            len(self.runs), origin.target, origin.user, origin.priority, self.now, origin.said
+        )
         run.starts_at, run.span, run.deadline = origin.starts_at, origin.span, origin.deadline
         if run.span is not None:
             run.deadline = max(run.starts_at or 0.0, self.now) + run.span
@@ -137,17 +119,15 @@ class Model:
 
     def admitted(self, queue: str) -> list[Known]:
         """Return what may be taken from ``queue`` next."""
-        leased = self.of_queue(queue, "leased")
-        if not self._has_room(queue, None, leased, self.limits[queue], self.rates[queue]):
+        if self.is_closed(queue, None):
             return []
-        of_user, rate = self.limits_of_user.get(queue), self.rates_of_user.get(queue)
+        leased = self.leased()
         return [
             run
             for run in self.of_queue(queue, "ready")
             if not run.is_paused and run.grace_ends is None
-            and self._has_room(
-                queue, run.user, [one for one in leased if one.user == run.user], of_user, rate
-            )
+            and not self.is_closed(queue, run.user)
+            and self.limits.admit(run, leased, self.now)
         ]  # fmt: skip
 
     def is_closed(self, queue: str, user: str | None) -> bool:
@@ -155,22 +135,18 @@ class Model:
         return self.paused.get((queue, user), 0.0) > self.now
 
     def openings(self) -> list[tuple[float, str]]:
-        """Return when a pause ends, or what a rate counts is out of its window, and of which
-        queue, if something waits there."""
+        """Return when a pause or a hold ends, or what a rate counts is out of its window, and of
+        which queue, if something waits there."""
         found = {(until, queue) for (queue, _), until in self.paused.items() if until < FOREVER}
-        found |= {(at + WINDOW, queue) for (queue, _), begun in self.begun.items() for at in begun}
+        found |= self.limits.openings()
         waits = {queue for queue in QUEUES if self.of_queue(queue, "ready")}
         return sorted(one for one in found if one[0] > self.now and one[1] in waits)
 
-    def _has_room(
-        self, queue: str, user: str | None, leased: Sequence[Known], most: int | None,
-        rate: int | None,
-    ) -> bool:  # fmt: skip
-        begun = [at for at in self.begun[queue, user] if at > self.now - WINDOW]
-        is_full = (most is not None and len(leased) >= most) or (
-            rate is not None and len(begun) >= rate
-        )
-        return not (is_full or self.is_closed(queue, user))
+    def _is_before(self, run: Known, other: Known) -> bool:
+        """Return whether ``run`` must be served before ``other``, of the same queue."""
+        is_alike = run.priority == other.priority
+        is_alike = is_alike and self.limits.lane(run) == self.limits.lane(other)
+        return is_alike and run.turn < other.turn and not (run.is_passed or other.is_passed)
 
     def take(self, queue: str, asked: int, taken: Sequence[Known], holder: int) -> None:
         """Lease what was taken, one after another, if each is what had to be next."""
@@ -180,12 +156,9 @@ class Model:
             assert run in admitted, f"{run} was given"
             for other in admitted:
                 assert other.priority <= run.priority, f"{run} was given, {other} is better"
-                assert not other.is_before(run), f"{run} was given, {other} came before it"
+                assert not self._is_before(other, run), f"{run} was given, {other} came before it"
             run.work, run.holder = "leased", holder
-            if self.rates[queue] is not None:
-                self.begun[queue, None].append(self.now)
-            if self.rates_of_user.get(queue) is not None:
-                self.begun[queue, run.user].append(self.now)
+            self.limits.begin(run, self.now)
         left = self.admitted(queue)
         assert len(taken) <= asked, f"{len(taken)} jobs of {queue!r} were given, not {asked}"
         assert len(taken) == asked or not left, f"{left} were not given"
@@ -214,6 +187,18 @@ class Model:
         else:
             run.attempt += 1
             run.work, run.due = "later", self.now + PAUSE
+
+    def slow_down(self, run: Known, until: float | None) -> None:
+        """Let the attempt under way be told to slow down ``until`` then, or for nobody knows how
+        long; it is not charged."""
+        if until is not None:
+            self.limits.hold(run, until)
+        if run.grace_ends is not None:
+            run.finish(run.ends_as)
+        elif until is not None and until <= self.now:
+            self._queue([run])
+        else:
+            run.work, run.due = "later", self.now + PAUSE if until is None else until
 
     def release(self, run: Known) -> None:
         """Let the attempt under way be given back, not charged."""

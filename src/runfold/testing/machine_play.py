@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from random import Random
 from typing import Any, TypeVar
 
@@ -16,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine
 from runfold.client.queues import QueueInfo
 from runfold.client.run import Run
 from runfold.errors import InvalidInput
-from runfold.ports import Batch, Job, Store
-from runfold.testing.machine_engine import ByHand
+from runfold.ports import Batch, Job, Outcome, Store
+from runfold.testing.machine_engine import NOON, ByHand
 from runfold.testing.machine_model import Model
 from runfold.testing.machine_run import ENDS, QUEUES, Known
 
@@ -82,8 +83,8 @@ class Playing(RuleBasedStateMachine):
         for queue in QUEUES:
             self._wait(client.queues.resume(queue))
             self._wait(client.queues.limit(queue, []))
-            model.limits[queue] = model.limits_of_user[queue] = None
-            model.rates[queue] = model.rates_of_user[queue] = None
+        self._wait(self._engine.serve({}))
+        model.limits.laws.clear()
         for queue, user in model.paused:
             self._wait(client.queues.resume(queue, key=user))
         model.paused.clear()
@@ -139,6 +140,19 @@ class Playing(RuleBasedStateMachine):
             is_lasting = how == "break"
             outcome = self._wait(self._engine.fail(job, token, is_lasting=is_lasting))
             self._model.fail(known, is_lasting=is_lasting)
+        self._answered(outcome)
+
+    def _slow_down(self, number: int, *, after: float | None, is_moment: bool) -> None:
+        """Tell an attempt to slow down for ``after`` seconds, or until that moment."""
+        (job, token), known = self._jobs.pop(number), self._model.runs[number]
+        until = None if after is None else self._model.now + after
+        moment = None if until is None else NOON + timedelta(seconds=until)
+        how: dict[str, Any] = {"at": moment} if is_moment else {"after": after}
+        outcome = self._wait(self._engine.slow_down(job, token, **how))
+        self._model.slow_down(known, until)
+        self._answered(outcome)
+
+    def _answered(self, outcome: Outcome) -> None:
         assert outcome.refusal is None, f"an answer of who has the job was refused: {outcome}"
         self._wait(self._engine.settle())
 

@@ -44,6 +44,8 @@ class Known:
     priority: int = 5
     since: float = 0.0
     """When it was started."""
+    said: tuple[tuple[str, ...], ...] = ()
+    """The names of the limits of each step, in the definition that it follows."""
     work: str = "ready"
     """``ready``, ``leased``, ``later``, or ``none``."""
     due: float = 0.0
@@ -76,6 +78,11 @@ class Known:
         return TARGETS[self.target][self.at]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of the limits that its definition gives the step."""
+        return self.said[self.at]
+
+    @property
     def status(self) -> str:
         """As ``Run.status()``."""
         if self.end:
@@ -85,11 +92,6 @@ class Known:
         if self.is_paused:
             return "paused"
         return "scheduled" if self.is_delayed else "running"
-
-    def is_before(self, other: Known) -> bool:
-        """Return whether it must be served before ``other``, of the same queue and priority."""
-        is_alike = (self.priority, self.user) == (other.priority, other.user)
-        return is_alike and self.turn < other.turn and not (self.is_passed or other.is_passed)
 
     def delay(self) -> None:
         """Let it begin when it is due."""

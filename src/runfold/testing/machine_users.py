@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from runfold.define.limits import AnyLimit, Concurrency, MinDelay, RateLimit
 from runfold.errors import InvalidInput, RunFinished, Unforkable
 from runfold.testing.machine_engine import NOON
+from runfold.testing.machine_limits import some_laws, some_laws_of_steps, written
 from runfold.testing.machine_model import as_it_is
 from runfold.testing.machine_play import DICE, Playing
 from runfold.testing.machine_run import (
@@ -20,7 +20,6 @@ from runfold.testing.machine_run import (
     QUEUES,
     TARGETS,
     USERS,
-    WINDOW,
     Known,
 )
 
@@ -40,6 +39,8 @@ class Users(Playing):
         for queue in QUEUES:
             if dice.random() < 0.5:
                 self._limit(queue, dice)
+        if dice.random() < 0.7:
+            self._serve(dice)
         for _ in range(dice.choice([0, 4, 8, 12])):
             self._start(dice)
         self._check()
@@ -151,6 +152,13 @@ class Users(Playing):
         self._check()
 
     @rule(dice=DICE)
+    def deploy(self, dice: Random) -> None:
+        """Serve other limits of steps: what is under way keeps the definition that it follows,
+        and its limits have other numbers."""
+        self._serve(dice)
+        self._check()
+
+    @rule(dice=DICE)
     def change_user(self, dice: Random) -> None:
         """Pause what is of one user in a queue, or resume it, perhaps one after the other, and
         ask for jobs of it each time; elsewhere nothing is of anybody."""
@@ -182,19 +190,16 @@ class Users(Playing):
 
     def _limit(self, queue: str, dice: Random) -> None:
         """Give it other limits; of a user, either at once or in a window."""
-        model = self._model
-        most, rate = dice.choice([None, None, 1, 2]), dice.choice([None, None, 1, 2])
-        of_user = dice.choice([None, 1, 1, 2]) if queue == KEYED else None
-        is_rate = dice.random() < 0.5
-        model.limits[queue], model.rates[queue] = most, rate
-        model.limits_of_user[queue] = None if is_rate else of_user
-        model.rates_of_user[queue] = of_user if is_rate else None
-        limits: list[AnyLimit] = [Concurrency(most)] if most else []
-        limits += [dice.choice(_rates(rate))] if rate else []
-        if of_user:
-            kind = RateLimit(of_user, WINDOW, key="user")
-            limits.append(kind if is_rate else Concurrency(of_user, key="user"))
-        self._wait(self._engine.client.queues.limit(queue, limits))
+        laws = some_laws(dice, by_user=queue == KEYED)
+        self._wait(self._engine.client.queues.limit(queue, written(laws, dice)))
+        self._model.limits.laws[queue] = laws
+
+    def _serve(self, dice: Random) -> None:
+        """Give the steps other limits, as code that is served now."""
+        laws = some_laws_of_steps(dice)
+        limits = {scope: written(of_step, dice) for scope, of_step in laws.items()}
+        self._wait(self._engine.serve(limits))
+        self._model.limits.laws.update(laws)
 
     def _start_one(self, target: str, user: str) -> None:
         run = self._wait(self._engine.client.start(target, _input(user)))
@@ -221,13 +226,6 @@ class Users(Playing):
         """Return the version at which ``known`` is, and how it is."""
         (stream,) = [stream for stream, at in self._streams.items() if at == known.number]
         return self._wait(self._engine.store.last_version(stream)), as_it_is(known)
-
-
-def _rates(most: int) -> list[AnyLimit]:
-    """Return the ways to say that ``most`` are begun in a window."""
-    if most > 1:
-        return [RateLimit(most, WINDOW)]
-    return [RateLimit(1, WINDOW), RateLimit(3, 3 * WINDOW, even=True), MinDelay(WINDOW)]
 
 
 def _target(dice: Random) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from runfold.testing.machine_play import DICE
-from runfold.testing.machine_run import QUEUES
+from runfold.testing.machine_run import QUEUES, Known
 from runfold.testing.machine_users import Users
 
 
@@ -42,6 +42,21 @@ class Workers(Users):
         self._answer(dice.choice(sorted(self._jobs)), how)
         self._check()
 
+    @precondition(lambda self: self._jobs)
+    @rule(dice=DICE)
+    def slow_down(self, dice: Random) -> None:
+        """Tell attempts to slow down; whoever asks next finds closed what had admitted them."""
+        known, limits = self._slow_some_down(dice), self._model.limits
+        queue = known.step.queue
+        self._check()
+        self._claim(dice.choice(self._workers), queue, dice.choice([1, 5]))
+        self._check()
+        ends = [limits.held.get(bucket, 0.0) for bucket in limits.asked(known)]
+        if max(ends, default=0.0) > self._model.now and dice.random() < 0.6:
+            self._pass(dice.choice([3.0, max(ends) - self._model.now]))
+            self._claim(dice.choice(self._workers), queue, 5)
+            self._check()
+
     @precondition(lambda self: self._lost)
     @rule(dice=DICE)
     def answer_late(self, dice: Random) -> None:
@@ -56,6 +71,22 @@ class Workers(Users):
         """Let a worker be gone; its jobs are taken from it."""
         self._die(dice.randrange(len(self._workers)))
         self._check()
+
+    def _slow_some_down(self, dice: Random) -> Known:
+        """Tell an attempt to slow down, perhaps another one that the same has admitted for less
+        long, while something waits that asks the same; return the first."""
+        model = self._model
+        known = model.runs[dice.choice(sorted(self._jobs))]
+        asked = set(model.limits.asked(known))
+        alike = [run for run in self._jobs if asked & set(model.limits.asked(model.runs[run]))]
+        if dice.random() < 0.7:
+            self._start_one(known.target, known.user)
+        alike = sorted(run for run in alike if run != known.number)
+        spans = [9.0, 3.0] if alike else [dice.choice([9.0, 9.0, 3.0, 0.0, None, -1.0])]
+        for number, after in zip([known.number, *alike], spans, strict=False):
+            is_moment = dice.random() < 0.5 or (after or 0.0) < 0
+            self._slow_down(number, after=after, is_moment=is_moment)
+        return known
 
     def _ask_where_it_waits(self) -> None:
         """Ask for jobs where a pause or a window is under way, which is not to be forgotten."""
