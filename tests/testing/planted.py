@@ -257,10 +257,26 @@ class RebuildsNoKeyPauses(Rebuilt):
             del self._log.limits.closures[bucket]
 
 
+class ForgetsChanges(Altered):
+    """Leaves the times of what is put off as they were."""
+
+    def item(self, item: Any) -> Any:
+        return item._replace(changes=())
+
+
+class PutsOffNoDeadlines(Altered):
+    """Leaves the deadline of what is put off as it was."""
+
+    def item(self, item: Any) -> Any:
+        works = {**self._log.jobs, **self._log.timers}
+        kept = [one for one in item.changes if works[one.id].row.kind != "deadline"]
+        return item._replace(changes=kept)
+
+
 PLANTED = (
     LosesDrops, ForgetsLimits, ForgetsPauses, LosesJobs, BelievesAnybody, IgnoresPriorities,
     DeliversTwice, MakesBatchesTwice, FiresNothing, MissesTheDead, IgnoresGates, ForgetsDeadlines,
     ForgetsUsers, HurriesForks, ChargesForks, ServesTheLast, ForgetsWhoHasWhat, ForgetsTheTime,
     ForgetsKeyPauses, IgnoresKeyPauses, SleepsWhenKeysAreResumed, KeepsTheFirstEnd,
-    MissesTheEndOfKeyPauses, RebuildsNoKeyPauses,
+    MissesTheEndOfKeyPauses, RebuildsNoKeyPauses, ForgetsChanges, PutsOffNoDeadlines,
 )  # fmt: skip

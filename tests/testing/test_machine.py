@@ -12,6 +12,7 @@ import pytest
 from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from runfold.client.conflicts import KeyedStart
 from runfold.flow.selection import prefix
 from runfold.ports import Store
 from runfold.settings import Settings
@@ -102,5 +103,25 @@ def test_a_fork_at_another_moment_is_found(when: str, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("runfold.client.travel._place", moved)
     monkeypatch.setattr("runfold.client.travel.prefix", cut)
+    with pytest.raises(AssertionError):
+        play_from_many(machine_of(in_memory()))
+
+
+async def put_off(self: KeyedStart, run: Any) -> float:
+    return float(self._fields["delay"])
+
+
+@pytest.mark.parametrize(
+    ("what", "wrong"),
+    [
+        ("KeyedStart._delay", put_off),
+        ("is_replaceable", lambda run: False),
+        ("canonical", lambda input: ""),
+    ],
+)
+def test_a_key_that_is_taken_otherwise_is_found(
+    what: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"runfold.client.conflicts.{what}", wrong)
     with pytest.raises(AssertionError):
         play_from_many(machine_of(in_memory()))

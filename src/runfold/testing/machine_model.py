@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import pairwise
 
 from runfold.testing.machine_limits import Limits
 from runfold.testing.machine_run import FOREVER, GRACE, PAUSE, QUEUES, TARGETS, Known
+
+
+class Taken(Enum):
+    """What becomes of a start with a key."""
+
+    NOT = "there is a new run"
+    RETURNS = "it returns the run of the key"
+    CHANGES = "the run of the key gets what it says"
+    REFUSES = "it is refused"
 
 
 @dataclass
@@ -20,8 +30,8 @@ class Model:
 
     now: float = 0.0
     runs: list[Known] = field(default_factory=list)
-    keys: dict[tuple[str, str], Known] = field(default_factory=dict)
-    """By target and key."""
+    keys: dict[tuple[str, str], list[Known]] = field(default_factory=dict)
+    """By target and key, oldest first: of more than one, each but the first was put off."""
     limits: Limits = field(default_factory=Limits)
     paused: dict[tuple[str, str | None], float] = field(default_factory=dict)
     """By queue, and by queue and user: until when."""
@@ -47,6 +57,32 @@ class Model:
         else:
             self._queue([run])
         return run
+
+    def taken(self, target: str, key: str, how: str, user: str) -> Taken:
+        """Return what becomes of a start with ``key`` that asks ``how``, of what is of ``user``."""
+        runs = self.keys.get((target, key))
+        if not runs:
+            return Taken.NOT
+        run = runs[-1 if how == "debounce" else 0]
+        if how == "return" or (run.user == user and how != "debounce"):
+            return Taken.RETURNS
+        is_changed = not (run.has_begun or run.end or run.grace_ends is not None)
+        if how != "refuse" and is_changed:
+            return Taken.CHANGES
+        return Taken.NOT if how == "debounce" else Taken.REFUSES
+
+    def change(self, run: Known, user: str, delay: float | None, latest: float | None) -> None:
+        """Let ``run``, of which nothing was claimed, be of ``user``; begin ``delay`` seconds from
+        now, ``latest`` seconds after its start at the latest, or when it would have begun."""
+        is_moved, run.user = run.user != user, user
+        if delay is not None:
+            left = delay if latest is None else run.since + latest - self.now
+            run.starts_at = self.now + max(0.0, min(delay, left))
+            run.delay()
+            if run.span is not None:
+                run.deadline = run.starts_at + run.span
+        elif is_moved and run.work == "ready":
+            self._queue([run])
 
     def is_too_late(self, origin: Known) -> bool:
         """Return whether nothing can descend from ``origin`` without another deadline."""
@@ -157,7 +193,7 @@ class Model:
             for other in admitted:
                 assert other.priority <= run.priority, f"{run} was given, {other} is better"
                 assert not self._is_before(other, run), f"{run} was given, {other} came before it"
-            run.work, run.holder = "leased", holder
+            run.work, run.holder, run.has_begun = "leased", holder, True
             self.limits.begin(run, self.now)
         left = self.admitted(queue)
         assert len(taken) <= asked, f"{len(taken)} jobs of {queue!r} were given, not {asked}"

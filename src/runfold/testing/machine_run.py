@@ -58,6 +58,8 @@ class Known:
     attempt: int = 1
     starts_at: float | None = None
     """Before which it does not begin."""
+    has_begun: bool = False
+    """Something of it was claimed, if it was not made of another run."""
     is_delayed: bool = False
     is_paused: bool = False
     is_passed: bool = False

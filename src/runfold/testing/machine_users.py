@@ -1,10 +1,9 @@
-"""What users do to the engine of ``machine``: start, steer and fork runs, and set up queues."""
+"""What users do to the engine of ``machine`` beside starts: steer and fork runs, set up queues."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -13,15 +12,15 @@ from runfold.errors import InvalidInput, RunFinished, Unforkable
 from runfold.testing.machine_engine import NOON
 from runfold.testing.machine_limits import some_laws, some_laws_of_steps, written
 from runfold.testing.machine_model import as_it_is
-from runfold.testing.machine_play import DICE, Playing
+from runfold.testing.machine_play import DICE
 from runfold.testing.machine_run import (
     FOREVER,
     KEYED,
     QUEUES,
-    TARGETS,
     USERS,
     Known,
 )
+from runfold.testing.machine_starts import Starts
 
 CHANGES = [
     (3.0,), (None,), (FOREVER,), (3.0, FOREVER), (FOREVER, None), (FOREVER, 3.0), (9.0, 3.0),
@@ -29,7 +28,7 @@ CHANGES = [
 """What is said about one user, one after the other: paused for so long, or resumed."""
 
 
-class Users(Playing):
+class Users(Starts):
     """Calls of the public client."""
 
     @initialize(dice=DICE)
@@ -43,21 +42,6 @@ class Users(Playing):
             self._serve(dice)
         for _ in range(dice.choice([0, 4, 8, 12])):
             self._start(dice)
-        self._check()
-
-    @rule(dice=DICE)
-    def start(self, dice: Random) -> None:
-        """Start a run, perhaps later, perhaps with a deadline or a key that was used."""
-        self._start(dice)
-        self._check()
-
-    @rule(dice=DICE)
-    def start_many(self, dice: Random) -> None:
-        """Start several runs at once."""
-        (target, user), count = _target(dice), dice.randint(2, 4)
-        inputs = [_input(user)] * count
-        for run in self._wait(self._engine.client.start_many(target, inputs)):
-            self._learn(self._model.start(target, user=user), run)
         self._check()
 
     @precondition(lambda self: self._runs)
@@ -201,38 +185,7 @@ class Users(Playing):
         self._wait(self._engine.serve(limits))
         self._model.limits.laws.update(laws)
 
-    def _start_one(self, target: str, user: str) -> None:
-        run = self._wait(self._engine.client.start(target, _input(user)))
-        self._learn(self._model.start(target, user=user), run)
-
-    def _start(self, dice: Random) -> None:
-        target, user = _target(dice)
-        priority, key = dice.choice([1, 5, 5, 9]), dice.choice([None, None, "a", "b"])
-        delay, span = dice.choice([0, 0, 0, 4]), dice.choice([None, None, 6.0, 25.0])
-        options: dict[str, Any] = {
-            "priority": priority, "delay": delay or None, "deadline": span, "key": key,
-        }  # fmt: skip
-        run = self._wait(self._engine.client.start(target, _input(user), **options))
-        known = self._model.keys.get((target, key or ""))
-        if known is not None:
-            assert run.id == self._runs[known.number].id, "a key stands for two runs"
-        else:
-            known = self._model.start(target, user=user, priority=priority, delay=delay, span=span)
-            self._learn(known, run)
-        if key is not None:
-            self._model.keys[target, key] = known
-
     def _place(self, known: Known) -> tuple[int, Known]:
         """Return the version at which ``known`` is, and how it is."""
         (stream,) = [stream for stream, at in self._streams.items() if at == known.number]
         return self._wait(self._engine.store.last_version(stream)), as_it_is(known)
-
-
-def _target(dice: Random) -> tuple[str, str]:
-    """Return a target, and whose it is."""
-    target = dice.choice(list(TARGETS))
-    return target, dice.choice(USERS) if target.startswith(KEYED) else ""
-
-
-def _input(user: str) -> Any:
-    return {"user": user} if user else 7
