@@ -111,8 +111,12 @@ class Change(NamedTuple):
     """Seconds after the commit; of both, the moment counts."""
 
 
-class Item(NamedTuple):
-    """Some events of one stream, their guards and their rows: all or nothing."""
+@dataclass(slots=True)
+class Item:
+    """Some events of one stream, their guards and their rows: all or nothing.
+
+    Nobody changes one but who makes it; that is not enforced, which would make it dearer.
+    """
 
     events: Sequence[Encoded]
     stream: int = 0
@@ -215,8 +219,9 @@ class Served(NamedTuple):
     """False: the token is no member's (any more). It gets nothing, and nothing was looked at."""
 
 
-class Job(NamedTuple):
-    """A leased job, as the worker that claimed it gets it."""
+@dataclass(slots=True)
+class Job:
+    """A leased job, as the worker that claimed it gets it; nobody changes one."""
 
     id: int
     stream: int
@@ -236,9 +241,10 @@ class Job(NamedTuple):
     ts: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """One transaction. ``(appender, number)`` is unique: sent again, it answers as at first."""
+    """One transaction; nobody changes one. ``(appender, number)`` is unique: sent again, it
+    answers as at first."""
 
     appender: int
     number: int
@@ -248,10 +254,10 @@ class Batch:
     """Only from tests and simulation; None: the store's own clock, read under the lock."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Committed:
-    """The answer to a batch. ``repeated``: it had been committed before; ``jobs`` is then empty
-    and the claimer asks ``Jobs.leased`` what it holds."""
+    """The answer to a batch; nobody changes one. ``repeated``: it had been committed before;
+    ``jobs`` is then empty and the claimer asks ``Jobs.leased`` what it holds."""
 
     outcomes: Sequence[Outcome]
     jobs: Sequence[Job] = ()

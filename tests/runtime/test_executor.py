@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -327,7 +328,7 @@ def test_a_context_knows_whose_attempt_it_is() -> None:
     async def given(bench: Bench) -> None:
         await bench.run(
             handle, tags=("a",), trigger="x", due_at=NOON, deps="deps", input=1,
-            job=JOB._replace(activation=3),
+            job=replace(JOB, activation=3),
         )  # fmt: skip
         run = "018f0000-0000-7000-8000-000000000001"
         assert seen == [

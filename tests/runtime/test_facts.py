@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +19,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def job(stream: int, inputs: str | None = None) -> Job:
-    fields: dict[str, Any] = dict.fromkeys(Job._fields)
-    return Job(**{**fields, "stream": stream, "inputs": inputs})
+    values: dict[str, Any] = {field.name: None for field in fields(Job)}
+    return Job(**{**values, "stream": stream, "inputs": inputs})
 
 
 def begun(stream: int) -> Recorded:

@@ -12,7 +12,7 @@ from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition
 from runfold.flow.run import fold
 from runfold.kernel.event import Draft
-from runfold.ports import Encoded
+from runfold.ports import Encoded, Item
 from runfold.runtime.fusing import with_decisions
 from runfold.testing.building import after, flow, join, step
 from runfold.testing.driver import NOON, Driver, Script, Work
@@ -28,12 +28,11 @@ def encode(drafts: Any) -> Any:
     return [Encoded(draft.event.TOPIC, b"") for draft in drafts], 0
 
 
-def fused(driver: Driver, drafts: list[Draft]) -> dict[str, Any]:
-    """Return the effects of ``drafts`` and of all that they cause, in one item."""
-    fields: dict[str, Any] = {}
-    run = fold(driver.definition, driver.history)
-    with_decisions(run, 1, drafts, NOON, fields, grace=GRACE, encode=encode)
-    return fields
+def fused(driver: Driver, drafts: list[Draft]) -> Item:
+    """Return the item that ``drafts`` and all that they cause make."""
+    item, run = Item((), 1), fold(driver.definition, driver.history)
+    with_decisions(run, item, drafts, NOON, grace=GRACE, encode=encode)
+    return item
 
 
 def rows_of(driver: Driver) -> Rows:
@@ -42,13 +41,13 @@ def rows_of(driver: Driver) -> Rows:
     return jobs | {(row.kind or "", row.step, row.activation) for _, row in driver.timers}
 
 
-def after_item(before: Rows, place: tuple[str, int], fields: dict[str, Any]) -> Rows:
+def after_item(before: Rows, place: tuple[str, int], item: Item) -> Rows:
     """Return the rows after a store has taken the item: it removes first, and adds then."""
-    dropped = set(fields.get("drops", ()))
+    dropped = set(item.drops)
     left = {row for row in before - {("job", *place)} if (row[1], row[2]) not in dropped}
-    if fields.get("clears"):
+    if item.clears:
         left = set()
-    return left | {(row.kind or "job", row.step, row.activation) for row in fields.get("rows", ())}
+    return left | {(row.kind or "job", row.step, row.activation) for row in item.rows}
 
 
 def ends_of(work: Work, handlers: Script) -> list[Draft]:
@@ -82,11 +81,11 @@ def test_an_item_leaves_the_rows_that_its_decisions_leave_one_by_one(
             works[place] = driver.claim(*place)
         place = rng.choice(sorted(driver.leased))
         before, drafts = rows_of(driver), ends_of(works[place], handlers)
-        fields = fused(driver, drafts)
+        item = fused(driver, drafts)
         driver.leased.pop(place)
         driver.append(drafts)
         driver.settle()
-        assert after_item(before, place, fields) == rows_of(driver)
+        assert after_item(before, place, item) == rows_of(driver)
 
 
 def test_an_end_takes_the_timer_along_that_came_with_it() -> None:
@@ -97,9 +96,9 @@ def test_an_end_takes_the_timer_along_that_came_with_it() -> None:
     facts = [ev.Emit(name=name, payload=payload) for name, payload in twice]
     done = ev.StepCompleted(queue="default", result=None, duration=1)
     drafts = [Draft(fact, "s0", 1, work.attempt) for fact in (*facts, done)]
-    fields = fused(driver, drafts)
-    assert fields["clears"]
-    assert not fields.get("rows")
+    item = fused(driver, drafts)
+    assert item.clears
+    assert not item.rows
 
 
 def test_what_is_dropped_is_not_added_in_the_same_item() -> None:
@@ -110,6 +109,6 @@ def test_what_is_dropped_is_not_added_in_the_same_item() -> None:
         driver.claim(*place)  # One of them goes on, so the run drains and does not end.
     facts = [ev.Emit(name="e1", payload=number) for number in range(4)]
     done = ev.StepCompleted(queue="default", result=None, duration=1)
-    fields = fused(driver, [Draft(fact, "s1", 1, 1) for fact in (*facts, done)])
-    assert fields["drops"] == [("s2", 1), ("s2", 2)]
-    assert [row.kind for row in fields["rows"]] == ["grace"]
+    item = fused(driver, [Draft(fact, "s1", 1, 1) for fact in (*facts, done)])
+    assert item.drops == [("s2", 1), ("s2", 2)]
+    assert [row.kind for row in item.rows] == ["grace"]

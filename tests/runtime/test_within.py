@@ -30,7 +30,7 @@ class Lost:
 
     async def commit(self, batch: Batch) -> Committed:
         if self._arrives:
-            item = batch.items[0]._replace(lease=None, frees=False)
+            item = replace(batch.items[0], lease=None, frees=False)
             await self._node.store.commit(replace(batch, items=[item]))
         message = "connection lost"
         raise ConnectionError(message)

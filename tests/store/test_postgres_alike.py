@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_the_log_and_its_jobs_are_those_of_items_sent_one_by_one(
             ids = [key_of(name) for name in ("a", "b", "c", "d")]
             return [
                 [*done.outcomes], await store.find(ids), await scene.everything(),
-                [job[:-1] for job in await store.leased(WORKER)],
+                [astuple(job)[:-1] for job in await store.leased(WORKER)],
                 await scene.take(9),
             ]  # fmt: skip
         finally:

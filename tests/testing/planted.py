@@ -33,42 +33,42 @@ class LosesDrops(Altered):
     """Leaves the rows of what is over."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(drops=(), clears=False)
+        return replace(item, drops=(), clears=False)
 
 
 class ForgetsLimits(Altered):
     """Never has a limit."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(limits=())
+        return replace(item, limits=())
 
 
 class ForgetsPauses(Altered):
     """Never closes a queue."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(closures=())
+        return replace(item, closures=())
 
 
 class LosesJobs(Altered):
     """Loses the job of every retry."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(rows=[row for row in item.rows if row.attempt == 1])
+        return replace(item, rows=[row for row in item.rows if row.attempt == 1])
 
 
 class BelievesAnybody(Altered):
     """Records the answer of who has a job no longer."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(lease=None)
+        return replace(item, lease=None)
 
 
 class IgnoresPriorities(Altered):
     """Serves who came first."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(rows=[row._replace(priority=5) for row in item.rows])
+        return replace(item, rows=[row._replace(priority=5) for row in item.rows])
 
 
 class DeliversTwice(MemoryStore):
@@ -120,25 +120,26 @@ class ForgetsDeadlines(Altered):
     """Has no timers for deadlines."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(rows=[row for row in item.rows if row.kind != "deadline"])
+        return replace(item, rows=[row for row in item.rows if row.kind != "deadline"])
 
 
 class ForgetsUsers(Altered):
     """Counts nobody's jobs for a limit with a key."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(rows=[row._replace(limits=(), key=None) for row in item.rows])
+        return replace(item, rows=[row._replace(limits=(), key=None) for row in item.rows])
 
 
 class HurriesForks(Altered):
     """Has what was put off for a moment, as forks and retries do, begin at once."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(
+        return replace(
+            item,
             rows=[
                 row._replace(due_at=None, delay=0) if row.due_at and row.step else row
                 for row in item.rows
-            ]
+            ],
         )
 
 
@@ -148,7 +149,7 @@ class ChargesForks(Altered):
     def item(self, item: Any) -> Any:
         is_fork = item.id is not None and "step.released" in [one.topic for one in item.events]
         rows = [row._replace(attempt=row.attempt + is_fork) for row in item.rows]
-        return item._replace(rows=rows)
+        return replace(item, rows=rows)
 
 
 class ServesTheLast(MemoryStore):
@@ -161,6 +162,7 @@ class ServesTheLast(MemoryStore):
             for job in jobs:
                 if not job.row.limits:
                     job.place = 10**9 - job.id
+                    job.key = (-job.row.priority, job.place, job.id)
             ready[:] = sorted(job.key for job in jobs)
         return done
 
@@ -186,7 +188,7 @@ class ForgetsKeyPauses(Altered):
     """Never closes a single key."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(closures=[one for one in item.closures if not is_key(one.bucket)])
+        return replace(item, closures=[one for one in item.closures if not is_key(one.bucket)])
 
 
 class IgnoresKeyPauses(MemoryStore):
@@ -211,7 +213,7 @@ class SleepsWhenKeysAreResumed(Altered):
         opened = [one for one in item.closures if is_key(one.bucket) and one.until is None]
         for one in opened:
             self._log.limits.close(one)
-        return item._replace(closures=[one for one in item.closures if one not in opened])
+        return replace(item, closures=[one for one in item.closures if one not in opened])
 
 
 class KeepsTheFirstEnd(Altered):
@@ -223,7 +225,7 @@ class KeepsTheFirstEnd(Altered):
         sooner = [one for one in again if one.until is not None]
         for one in sooner:
             self._log.limits.close(one)
-        return item._replace(closures=[one for one in item.closures if one not in sooner])
+        return replace(item, closures=[one for one in item.closures if one not in sooner])
 
 
 class MissesTheEndOfKeyPauses(MemoryStore):

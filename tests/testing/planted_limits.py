@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -82,7 +83,7 @@ class ForgetsStepLimits(Altered):
     """Never has a limit of a step."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(limits=[one for one in item.limits if not is_step(one[0])])
+        return replace(item, limits=[one for one in item.limits if not is_step(one[0])])
 
 
 class KeepsTheFirstStepLimits(Altered):
@@ -91,7 +92,7 @@ class KeepsTheFirstStepLimits(Altered):
     def item(self, item: Any) -> Any:
         known = self._log.limits.scopes
         new = [(scope, of) for scope, of in item.limits if not (is_step(scope) and scope in known)]
-        return item._replace(limits=new)
+        return replace(item, limits=new)
 
 
 class RetriesWithoutLimits(Altered):
@@ -99,7 +100,7 @@ class RetriesWithoutLimits(Altered):
 
     def item(self, item: Any) -> Any:
         rows = [row if row.attempt == 1 else self._without(row) for row in item.rows]
-        return item._replace(rows=rows)
+        return replace(item, rows=rows)
 
     def _without(self, row: Any) -> Any:
         return row._replace(limits=tuple(one for one in row.limits if not is_step(one)))
@@ -123,7 +124,7 @@ class NeverHolds(Altered):
     """Goes on where a handler was told to slow down."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(holds=None)
+        return replace(item, holds=None)
 
 
 class HoldsTooLong(Altered):
@@ -133,7 +134,7 @@ class HoldsTooLong(Altered):
         if item.holds is None:
             return item
         more = timedelta(seconds=1) if isinstance(item.holds, datetime) else 1.0
-        return item._replace(holds=item.holds + more)
+        return replace(item, holds=item.holds + more)
 
 
 class HoldsAsTheLastSaid(Altered):

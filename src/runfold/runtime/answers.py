@@ -27,12 +27,9 @@ def recorded_by(
         if outcome.refusal is None:
             _, stream, position, version = outcome
             for draft, kept in zip(submission.drafts, submission.item.events, strict=True):
-                event, step, activation, attempt, key, cause = draft
-                place = (
-                    position, stream, version, ts,
-                    event, step, activation, attempt, key, cause, kept.state,
-                )  # fmt: skip
-                recorded.append(new(Recorded, place))
+                at = (position, stream, version, ts)
+                # Adding takes half the time of writing all of it out.
+                recorded.append(new(Recorded, at + draft + (kept.state,)))
                 position, version = position + 1, version + 1
     started = {
         claim.queue: (StepStarted(queue=claim.queue, worker=worker), claim.state)

@@ -109,9 +109,10 @@ class Appender:
 
     def encode(self, drafts: Sequence[Draft]) -> tuple[list[Encoded], int]:
         """Return the encoded events and their size; raises ``PayloadTooLarge``."""
-        encoded, size = list[Encoded](), 0
+        encoded: list[Encoded] = []
+        size, encode = 0, self._codec.encode
         for draft in drafts:
-            event = self._codec.encode(draft)
+            event = encode(draft)
             length = len(event.state)
             size += length
             if length > self._noticed:
@@ -138,9 +139,13 @@ class Appender:
 
         ``item`` are the fields of ``ports.Item`` but ``events``. Raises ``PayloadTooLarge``.
         """
-        encoded, size = self.encode(drafts)
+        return self.take(drafts, Item((), **item))
+
+    def take(self, drafts: Sequence[Draft], item: Item) -> asyncio.Future[Outcome]:
+        """Put ``item`` into the next batch, as ``submit``; it gets the events."""
+        item.events, size = self.encode(drafts)
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._send_off([Submission(Item(encoded, **item), drafts, size, done)])
+        self._send_off([Submission(item, drafts, size, done)])
         return done
 
     def hand_in(

@@ -15,7 +15,6 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence, Set
 from functools import partial
-from typing import Any
 
 from runfold.flow.decide import decide
 from runfold.flow.events import (
@@ -163,52 +162,52 @@ class Dispatcher:
             await self._cursors.save_cursor(CURSOR, self.tail.position)
         await self._leases.resign(self._token)
 
-    def fuse(self, stream: int, drafts: Sequence[Draft], told: Told, fact: dict[str, Any]) -> bool:
+    def fuse(self, item: Item, drafts: Sequence[Draft], told: Told) -> bool:
         """Record the end of an attempt together with the decisions that it causes.
 
-        ``fact``: fields of ``ports.Item`` that belong to the end itself. Only when this
+        ``item``: what belongs to the end itself, without events. Only when this
         dispatcher leads and nothing else is known to move the run: the item expects the version
         that was folded. False: record the facts alone. ``told`` is called with the answer once
         that is there; when it is a refusal the facts are not recorded either, and the run is read
         again.
         """
+        stream = item.stream
         if not self.leading or stream in self._in_flight or stream in self._facts:
             return False
-        if len(self._fusing.get(stream, ())) >= CHAIN_MAX:
+        # Fused items of one run may follow each other before the first is answered: each
+        # builds upon the one before it, and is refused with it.
+        chain = self._fusing.get(stream)
+        if chain is not None and len(chain) >= CHAIN_MAX:
             return False
         if self.tail.position < self._seen_by_leader:
             return False
-        if stream not in self._fusing:
+        if chain is None:
             self._catch_up()
         run, now = self._runs.get(stream), self._appender.now()
         if run is None or run.outcome is not None or now is None:
             return False
         if run.version < self._decided.get(stream, 0):
             return False
-        # Fused items of one run may follow each other before the first is answered: each
-        # builds upon the one before it, and is refused with it.
-        chain = self._fusing.get(stream, ())
-        fields = {"stream": stream, "version": run.version, "leader": self._token, **fact}
+        item.version, item.leader = run.version, self._token
         self._again.discard(stream)
         try:
-            together, encoded, size, is_all = with_decisions(
-                run, stream, drafts, now, fields,
-                grace=self._grace, encode=self._appender.encode,
-            )  # fmt: skip
-            submission = self._appender.hand_in(
-                together,
-                Item(encoded, **fields),
-                size,
-                partial(self._fused, stream, told),
-                chain[-1] if chain else None,
+            together, size, is_all = with_decisions(
+                run, item, drafts, now, grace=self._grace, encode=self._appender.encode
             )
+            submission = self._appender.hand_in(
+                together, item, size, partial(self._fused, stream, told),
+                chain[-1] if chain else None,
+            )  # fmt: skip
         except BaseException:
             self._refused(stream, None)
             raise
         if not is_all:
             self._again.add(stream)  # The rest is for a turn, once this is recorded.
             self.bell.ring()
-        self._fusing[stream] = [*chain, submission]
+        if chain:
+            chain.append(submission)
+        else:
+            self._fusing[stream] = [submission]
         return True
 
     def expect(self, stream: int, future: asyncio.Future[Outcome]) -> None:
@@ -234,7 +233,7 @@ class Dispatcher:
             self._refused(stream, answer)
         elif not left:
             run = self._runs.get(stream)
-            if run is not None and run.ended:
+            if run is not None and run.outcome is not None:
                 self._end(stream)
         told(answer)
 
@@ -285,8 +284,9 @@ class Dispatcher:
 
     def _catch_up(self) -> None:
         """Fold what is in memory, without waiting; what needs a read is left for the turn."""
-        self._unfolded.extend(self.tail.pushed())
-        self._fold_some(len(self._unfolded))
+        if self.tail.is_fed or self._unfolded:
+            self._unfolded.extend(self.tail.pushed())
+            self._fold_some(len(self._unfolded))
 
     async def _fold(self) -> None:
         """Fold what was read, in slices: others keep their turn, and may catch up meanwhile."""

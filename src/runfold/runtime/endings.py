@@ -21,7 +21,7 @@ from runfold.errors import RunfoldError, StoreUnavailable
 from runfold.flow.attempts import holds
 from runfold.flow.events import StepErrored
 from runfold.kernel.event import Draft
-from runfold.ports import Job, Outcome, Refusal, Transaction
+from runfold.ports import Item, Job, Outcome, Refusal, Transaction
 from runfold.runtime.appender import Appender
 from runfold.runtime.dispatcher import Dispatcher
 from runfold.runtime.executor_endings import failed
@@ -61,7 +61,7 @@ class Endings:
             return False
         told = partial(self._told, job, drafts, task)
         try:
-            return dispatcher.fuse(job.stream, drafts, told, self._fact(job, drafts))
+            return dispatcher.fuse(self._item(job, drafts), drafts, told)
         except StoreUnavailable:
             self._over(job)
             _log_left(job)
@@ -115,7 +115,7 @@ class Endings:
             _log_refused(job, outcome.refusal)
 
     async def _record_end(self, job: Job, drafts: list[Draft]) -> Outcome:
-        future = self._appender.submit(drafts, stream=job.stream, **self._fact(job, drafts))
+        future = self._appender.take(drafts, self._item(job, drafts))
         if self._dispatcher is not None:
             self._dispatcher.expect(job.stream, future)
         return await future
@@ -135,12 +135,14 @@ class Endings:
         finally:
             underway.cancel()
 
-    def _fact(self, job: Job, drafts: list[Draft]) -> dict[str, Any]:
-        """Return the fields of ``ports.Item`` that belong to the end of an attempt."""
-        fields = {"lease": (job.id, self._membership.token), "frees": True}
+    def _item(self, job: Job, drafts: list[Draft]) -> Item:
+        """Return the item that ends the attempt, still without its events."""
+        item = Item((), job.stream)
+        item.lease, item.frees = (job.id, self._membership.token), True
         event = drafts[-1].event
-        until = holds(event) if isinstance(event, StepErrored) else None
-        return fields if until is None else {**fields, "holds": until}
+        if type(event) is StepErrored:
+            item.holds = holds(event)
+        return item
 
 
 def _unfit(job: Job, error: Exception) -> Draft:

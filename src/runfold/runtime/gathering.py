@@ -91,9 +91,6 @@ class Gathered:
     """Jobs of which their holders say something."""
     stalled: set[int] = field(default_factory=set)
     """Jobs whose holders are gone."""
-    items: int = 0
-    events: int = 0
-    size: int = 0
 
 
 class Waiting:
@@ -117,41 +114,36 @@ class Waiting:
 
     def gather(self) -> Gathered:
         """Remove and return what the next batch holds."""
-        gathered, later = Gathered(), deque[list[Submission]]()
-        while self._pending:
-            parcel = self._pending.popleft()
+        settings, pending = self._settings, self._pending
+        gathered, items, events, size = Gathered(), 0, 0, 0
+        later: deque[list[Submission]] = deque()
+        while pending:
+            parcel = pending.popleft()
             after = parcel[0].after
             if after is not None and _is_void(parcel, after):
                 continue
-            events = size = 0
+            # Every item is looked at, also behind one that does not fit: see ``_fits``.
+            fits, more, bytes_more = True, 0, 0
             for one in parcel:
-                events += len(one.drafts)
-                size += one.size
-            if gathered.parcels and self._is_full(gathered, len(parcel), events, size):
+                more += len(one.drafts)
+                bytes_more += one.size
+            if gathered.parcels and (
+                items + len(parcel) > settings.batch_items
+                or events + more > settings.batch_events
+                or size + bytes_more > settings.batch_bytes
+            ):
                 later.append(parcel)
                 break
-            # Every item is looked at, also behind one that does not fit: see ``_fits``.
-            fits = True
             for one in parcel:
                 fits &= _fits(one.item, gathered)
             if fits:
                 gathered.parcels.append(parcel)
-                gathered.items += len(parcel)
-                gathered.events += events
-                gathered.size += size
+                items, events, size = items + len(parcel), events + more, size + bytes_more
             else:
                 later.append(parcel)
-        later.extend(self._pending)
+        later.extend(pending)
         self._pending = later
         return gathered
-
-    def _is_full(self, gathered: Gathered, items: int, events: int, size: int) -> bool:
-        settings = self._settings
-        return (
-            gathered.items + items > settings.batch_items
-            or gathered.events + events > settings.batch_events
-            or gathered.size + size > settings.batch_bytes
-        )
 
 
 def _fits(item: Item, gathered: Gathered) -> bool:

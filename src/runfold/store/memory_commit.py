@@ -6,14 +6,13 @@ fail, so an item takes effect whole or not at all.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from runfold.ports import Batch, Committed, Item, Outcome, Refusal
+from runfold.ports import Batch, Committed, Item, Job, Outcome, Refusal, Served
 from runfold.store.memory_claim import claim
 from runfold.store.memory_lanes import Work
-from runfold.store.memory_log import Log, Stream
+from runfold.store.memory_log import Answer, Log, Stream
 
 BATCHES_KEPT = timedelta(hours=1)
 """How long a batch number is remembered."""
@@ -23,22 +22,26 @@ _BECOMES_JOB = ("start", "retry")
 def commit(log: Log, batch: Batch, now: datetime) -> Committed:
     """Record ``batch``, or answer as at first when its number was committed before."""
     if known := log.batches.get((batch.appender, batch.number)):
-        return replace(known, jobs=(), served=(), repeated=True)
+        return Committed(known[0], (), *known[1:], repeated=True)
     found = refusals(log, batch, now)
     ts = max(now, log.events[-1].ts) if log.events else now
     first = len(log.events) + 1
-    outcomes = [
-        _write(log, item, ts, first) if refusal is None else _refuse(log, item, refusal)
-        for item, refusal in zip(batch.items, found, strict=True)
-    ]
+    outcomes: list[Outcome] = []
+    for item, refusal in zip(batch.items, found, strict=True):
+        if refusal is None:
+            outcomes.append(_write(log, item, ts, first))
+        else:
+            outcomes.append(_refuse(log, item, refusal))
+    jobs: list[Job] = []
+    served: list[Served] = []
     claimed = len(log.events) + 1
-    answers = [claim(log, asked, ts, claimed) for asked in batch.claims]
-    jobs = [job for found, _ in answers for job in found]
-    served = [told for _, told in answers]
+    for asked in batch.claims:
+        leased, told = claim(log, asked, ts, claimed)
+        jobs += leased
+        served.append(told)
     position = first if len(log.events) >= first else 0
-    committed = Committed(outcomes, jobs, ts, position, served=served)
-    _remember(log, batch, committed, now)
-    return committed
+    _remember(log, batch, (outcomes, ts, position), now)
+    return Committed(outcomes, jobs, ts, position, False, served)
 
 
 def refusals(log: Log, batch: Batch, now: datetime) -> list[Refusal | None]:
@@ -46,7 +49,8 @@ def refusals(log: Log, batch: Batch, now: datetime) -> list[Refusal | None]:
     made: set[bytes] = set()
     found: list[Refusal | None] = []
     for item in batch.items:
-        _check(item)
+        if not item.events or item.holds is not None:
+            _check(item)
         refusal = Refusal.EXISTS if item.id in made else _refusal(log, item, now)
         if item.id is not None and refusal is None:
             made.add(item.id)
@@ -71,8 +75,11 @@ def _refusal(log: Log, item: Item, now: datetime) -> Refusal | None:
         return Refusal.MISSING
     if item.leader is not None and (log.leader is None or log.leader[0] != item.leader):
         return Refusal.LEADER
-    if item.lease is not None and not _is_leased(log, *item.lease):
-        return Refusal.LEASE
+    if item.lease is not None:
+        job, token = item.lease
+        leased = log.jobs.get(job)
+        if leased is None or leased.token != token:
+            return Refusal.LEASE
     takes = item.timer is not None or item.stalled is not None or item.inbox is not None
     if takes and not _is_there(log, item, now):
         return Refusal.TIMER
@@ -83,11 +90,6 @@ def _refusal(log: Log, item: Item, now: datetime) -> Refusal | None:
     if item.version is not None and item.version != len(stream.positions):
         return Refusal.VERSION
     return None
-
-
-def _is_leased(log: Log, job: int, token: int) -> bool:
-    known = log.jobs.get(job)
-    return known is not None and known.token == token
 
 
 def _is_there(log: Log, item: Item, now: datetime) -> bool:
@@ -132,10 +134,15 @@ def _write(log: Log, item: Item, ts: datetime, place: int) -> Outcome:
     for change in item.changes:
         log.change(change, ts)
     for row in item.rows:
-        _add(log, Work(first + row.event, number, row), ts, place)
+        work = Work(first + row.event, number, row)
+        if row.kind is None:
+            log.add_job(work, place)
+        else:
+            work.due = row.due_at or ts + timedelta(seconds=row.delay or 0)
+            log.add_timer(work)
     if not item.events:
         return Outcome(None, number)
-    return Outcome(None, number, first, version)
+    return tuple.__new__(Outcome, (None, number, first, version))  # As it does, with every item.
 
 
 def _limit(log: Log, item: Item, ts: datetime, place: int) -> None:
@@ -168,18 +175,9 @@ def _remove(log: Log, item: Item, number: int, place: int) -> None:
         log.remove_works(number, None if item.clears else set(item.drops), place)
 
 
-def _add(log: Log, work: Work, ts: datetime, place: int) -> None:
-    row = work.row
-    if row.kind is None:
-        log.add_job(work, place)
-    else:
-        work.due = row.due_at or ts + timedelta(seconds=row.delay or 0)
-        log.add_timer(work)
-
-
-def _remember(log: Log, batch: Batch, committed: Committed, now: datetime) -> None:
-    log.batches[batch.appender, batch.number] = committed
+def _remember(log: Log, batch: Batch, answer: Answer, now: datetime) -> None:
+    log.batches[batch.appender, batch.number] = answer
     for key in list(islice(log.batches, 2)):
-        kept_since = log.batches[key].ts
-        if kept_since is not None and kept_since + BATCHES_KEPT < now:
+        _, kept_since, _ = log.batches[key]
+        if kept_since + BATCHES_KEPT < now:
             del log.batches[key]

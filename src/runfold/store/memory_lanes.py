@@ -44,6 +44,8 @@ class Work:
     due: datetime | None = None
     token: int | None = None
     place: int = 0
+    key: tuple[int, ...] = ()
+    """Its order among the ready ones of its queue; empty until it was one of them."""
 
     @property
     def lane(self) -> Lane:
@@ -54,17 +56,12 @@ class Work:
         """The buckets that must admit it."""
         return asked_of(self.row.queue, self.row.limits, self.row.key)
 
-    @property
-    def key(self) -> tuple[int, int, int]:
-        """Its order among the ready ones of its queue."""
-        return -self.row.priority, self.place, self.id
-
 
 @dataclass(slots=True)
 class Queues:
     """The jobs of one log that nobody leases and no gate holds back."""
 
-    ready: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: defaultdict(list))
+    ready: dict[str, list[tuple[int, ...]]] = field(default_factory=lambda: defaultdict(list))
     """By queue: (-priority, place, id), sorted."""
     heads: dict[tuple[Lane, int], Work] = field(default_factory=dict)
     """By lane and priority, those that are ready."""
@@ -87,13 +84,14 @@ class Queues:
 
     def take(self, job: Work, place: int) -> bool:
         """Remove ``job`` if it is here, letting the next of its lane step up; True: was ready."""
-        queue, key = self.ready[job.row.queue], job.key
+        row, key = job.row, job.key
+        queue = self.ready[row.queue]
         index = bisect_left(queue, key)
         was_ready = index < len(queue) and queue[index] == key
         if was_ready:
             del queue[index]
-        if job.row.limits:
-            lane, priority = job.lane, job.row.priority
+        if row.limits:
+            lane, priority = job.lane, row.priority
             if was_ready:
                 del self.heads[lane, priority]
             else:
@@ -170,8 +168,10 @@ class Queues:
             self._make_ready(job, place)
 
     def _make_ready(self, job: Work, place: int) -> None:
-        job.place = max(job.id, place)
-        insort(self.ready[job.row.queue], job.key)
+        row, id = job.row, job.id
+        job.place = place = max(id, place)
+        job.key = (-row.priority, place, id)
+        insort(self.ready[row.queue], job.key)
 
     def _forget(self, job: Work) -> None:
         """Let ``job`` wait no more, if it does."""

@@ -82,6 +82,8 @@ class Limits:
 
     def verdict_on(self, queue: str, ts: datetime) -> Verdict:
         """Return what ``queue`` as a whole admits."""
+        if not (self.known or self.closures):
+            return _ADMITS
         verdicts = [self.verdict(f"queue:{queue}", ts)]
         verdicts += [self.verdict(limit.id, ts) for limit in self.whole(queue)]
         return together(verdicts)

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from runfold.flow.events import ENDS
 from runfold.flow.work import Gate
-from runfold.ports import Change, Committed, Encoded, InboxRow, LogIdentity, Member, Stored
+from runfold.ports import Change, Encoded, InboxRow, LogIdentity, Member, Outcome, Stored
 from runfold.ports_views import View, ViewPart
 from runfold.store.memory_doorbell import Bell
 from runfold.store.memory_lanes import Queues, Work
@@ -26,6 +26,9 @@ from runfold.store.memory_limits import Limits
 
 SHUT = frozenset({Gate.PAUSED, Gate.CLOSED})
 """Gates under which nothing of the run is claimed."""
+
+Answer = tuple[Sequence[Outcome], datetime, int]
+"""What a batch that is sent again is told: its outcomes, its time, its first position."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class Log:
     """By stream: ids of its jobs and timers."""
     members: dict[int, tuple[Member, datetime]] = field(default_factory=dict)
     leader: tuple[int, datetime] | None = None
-    batches: dict[tuple[int, int], Committed] = field(default_factory=dict)
+    batches: dict[tuple[int, int], Answer] = field(default_factory=dict)
     cursors: dict[str, tuple[LogIdentity, int]] = field(default_factory=dict)
     inbox: dict[int, InboxRow] = field(default_factory=dict)
     inbox_last: int = 0
@@ -89,15 +92,13 @@ class Log:
         log, stream = self.events, self.streams[number]
         positions, new = stream.positions, tuple.__new__  # As ``Stored`` does, with every event.
         position, version = len(log), len(positions)
-        for topic, state, step, activation, attempt, key, cause in events:
+        for event in events:
             position, version = position + 1, version + 1
             positions.append(position)
-            stream.ended = topic in ENDS
-            place = (
-                position, number, version, ts,
-                topic, state, step, activation, attempt, key, cause,
-            )  # fmt: skip
-            log.append(new(Stored, place))
+            at = (position, number, version, ts)
+            log.append(new(Stored, at + event))
+        if events:
+            stream.ended = events[-1].topic in ENDS
 
     def of_stream(self, number: int, after: int, upto: int) -> list[Stored]:
         """Return the events of a stream with versions in ``(after, upto]``, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import astuple
 
 from runfold.ports import Batch, Item, Job, Limit, Served, Store, Stored
 from runfold.testing.contract_scene import (
@@ -112,7 +113,7 @@ class ClaimContract(Contract):
         run = await scene.start("a", row(inputs="[1]"))
         await scene.claim()
         (job,) = await scene.store.leased(WORKER)
-        assert job[:-1] == (
+        assert astuple(job)[:-1] == (
             1, run, key_of("a"), "flow", "step", 1, 1, "default", 5, None, "[1]", 0, 0,
         )  # fmt: skip
         assert await scene.store.leased(OTHER) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -155,6 +156,6 @@ class ClosureContract(Contract):
 
     async def test_settings_count_for_the_claims_of_their_batch(self, scene: Scene) -> None:
         limited = new("a", rows=[row(), row()], flow="flow", limits=[(QUEUE, [at_once(ALL, 1)])])
-        twice = limited._replace(events=[event(), event()], rows=[row(0), row(1)])
+        twice = replace(limited, events=[event(), event()], rows=[row(0), row(1)])
         asked: list[Claim] = [claim()]
         assert len((await scene.commit(twice, claims=asked)).jobs) == 1

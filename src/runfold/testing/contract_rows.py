@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from runfold.flow.work import Gate
 from runfold.ports import Change, Due, Item, Refusal
 from runfold.testing.contract_scene import WORKER, Contract, Scene, after, claim, event, new, row
@@ -218,7 +220,7 @@ class TimerContract(Contract):
         fact = Item([event("timer.due"), event()], stream=run, timer=run)
         assert (await scene.record(fact, now=after(5))).position == 2
         (job,) = await scene.claim(queue="cpu", now=after(5))
-        assert job[:11] == (
+        assert astuple(job)[:11] == (
             2, run, job.run_id, "flow", "step", 2, 3, "cpu", 9, "k", '["x"]',
         )  # fmt: skip
         assert await scene.store.open_timers() == 0

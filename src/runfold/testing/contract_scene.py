@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from inspect import iscoroutinefunction
@@ -179,7 +180,7 @@ class Scene:
             await store.counts(),
             await store.due(1000, now=after(10**6)),
             await store.open_timers(),
-            [job[:-1] for job in await store.leased(WORKER)],
+            [astuple(job)[:-1] for job in await store.leased(WORKER)],
             await store.held(WORKER),
             await store.inbox(1000),
         )

@@ -61,7 +61,7 @@ def _jobs(row: Mapping[str, Any]) -> list[Job]:
     first, ts = row["j_first"], row["ts"]
     columns = zip(*(row[name] for name in _JOB), strict=True)
     versions = row["j_version"]
-    return [Job._make((*job, first + n, versions[n], ts)) for n, job in enumerate(columns)]
+    return [Job(*(*job, first + n, versions[n], ts)) for n, job in enumerate(columns)]
 
 
 def first_positions(batch: Batch, row: Mapping[str, Any]) -> list[int]:

@@ -26,7 +26,7 @@ _ROW = (
     "event", "kind", "due", "delay", "flow", "step", "activation", "attempt", "queue",
     "priority", "key", "inputs", "limits",
 )  # fmt: skip
-ANY_GATE = Item._field_defaults["gates"]
+ANY_GATE = Item(()).gates
 """What an item that names no gates is recorded behind."""
 PRIORITIES = 10
 """How many priorities there are; a claim has a floor for each."""

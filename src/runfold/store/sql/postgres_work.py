@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, exists, func, literal_column
@@ -104,7 +105,7 @@ class PostgresWork(PostgresQueries):
         """Return the jobs that this token holds, by id."""
         rows = await self._rows(_LEASED, token=token)
         ts = await self.now() if rows else None
-        return sorted(Job._make((*row, 0, 0, ts)) for row in rows)
+        return sorted((Job(*(*row, 0, 0, ts)) for row in rows), key=attrgetter("id"))
 
     async def held(self, token: int) -> dict[int, int]:
         """Return the gate of its run for each job that this token holds, by job id."""

@@ -125,7 +125,7 @@ def claim(
             StepStarted.TOPIC, asked.state, row.step, row.activation, row.attempt, row.key
         )
         version = writing.append(row.stream, started)
-        jobs.append(Job._make((*row[:11], writing.position, version, ts)))
+        jobs.append(Job(*(*row[:11], writing.position, version, ts)))
     return jobs, served
 
 

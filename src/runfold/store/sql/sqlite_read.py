@@ -199,7 +199,7 @@ class SqliteReader:
     def leased(self, connection: sqlite3.Connection, token: int, now: int) -> list[Job]:
         """Return the jobs that ``token`` holds."""
         at = moment(now)
-        return [Job._make((*row, 0, 0, at)) for row in self._ask(connection, _LEASED, token=token)]
+        return [Job(*(*row, 0, 0, at)) for row in self._ask(connection, _LEASED, token=token)]
 
     def held(self, connection: sqlite3.Connection, token: int) -> dict[int, int]:
         """Return the gate of its run for each job that ``token`` holds."""
