@@ -44,7 +44,7 @@ def answer(run: Run, act: Activation, decision: Decision) -> bool:
     stops = unhandled and run.definition.failure == "stop" and run.gate < Gate.CLOSED
     if stops and decision.drafts:
         return False
-    event = StepFailed(queue=act.node.step.queue, error=_final(act), attempts=act.attempt)
+    event = StepFailed(queue=act.node.queue, error=_final(act), attempts=act.attempt)
     key = key_of(run, act)
     decision.drafts.append(Draft(event, act.step, act.number, act.attempt, key, act.version))
     if stops:
@@ -73,7 +73,7 @@ def _retry(run: Run, act: Activation, delay: float, decision: Decision) -> None:
     assert act.answer is not None  # Else nothing would have to be decided.
     attempt = act.attempt + 1 if act.charged else act.attempt
     event = StepRetry(
-        queue=act.node.step.queue,
+        queue=act.node.queue,
         error=act.error,
         next_attempt=attempt,
         delay=delay * 1000,
@@ -114,22 +114,18 @@ def job(
     ``node`` says how it runs; a compensation is a step of its own on the node of another.
     ``keys``: of the limits of the node.
     """
-    own, said = node.step.priority, run.priority
+    own, said = node.priority, run.priority
     if len(run.graph.nodes) == 1:
         # A queue's job: who starts it knows more about it than who declared it.
         own, said = said, own
     admission = node.admission
-    return Ready(
-        draft=draft,
-        step=step,
-        activation=number,
-        attempt=attempt,
-        queue=node.step.queue,
-        priority=own or said or PRIORITY,
-        key=None if admission is None else admission.key(run.id, keys),
-        inputs=plan if run.input_version == 1 else replaced(run.input_version, plan),
-        limits=() if admission is None else admission.buckets(run.id, keys),
-    )
+    key = None if admission is None else admission.key(run.id, keys)
+    inputs = plan if run.input_version == 1 else replaced(run.input_version, plan)
+    priority = own or said or PRIORITY
+    ready = Ready(draft, step, number, attempt, node.queue, priority, key, inputs)
+    if admission is not None:
+        ready.limits = admission.buckets(run.id, keys)
+    return ready
 
 
 def _final(act: Activation) -> ErrorInfo:

@@ -18,11 +18,13 @@ from runfold.flow.ending import completion, failing_end
 from runfold.flow.events import ErrorInfo, StepScheduled
 from runfold.flow.state import Run
 from runfold.flow.work import ACCEPTING, Decision, Gate
-from runfold.kernel.event import Draft
+from runfold.kernel.event import Draft, maker
 
 REFS_MAX = 10_000
 """How many causes a ``step.scheduled`` names; a collect of more is known by its name alone."""
 
+_CLOSED = Gate.CLOSED
+_step_scheduled = maker(StepScheduled)
 _NOTHING = Decision()
 """Said more often than anything else; nobody changes a decision of somebody else's."""
 
@@ -34,7 +36,7 @@ def decide(run: Run, *, limit: int = 500, grace: float = 30.0) -> Decision:
     """
     if run.outcome is not None or not run.version:
         return _NOTHING
-    if run.gate >= Gate.CLOSED:
+    if run.gate >= _CLOSED:
         return drain(run, limit, grace)
     if run.fault is not None:
         return draining(run, run.fault, grace)
@@ -56,24 +58,25 @@ def _schedule(run: Run, decision: Decision, limit: int) -> None:
     """Add up to ``limit`` of the due activations, in the order in which they became due."""
     numbers: dict[str, int] = {}
     for due in islice(run.due.values(), limit):
-        step = due.node.step
-        number = numbers.get(step.name) or run.counts.get(step.name, 0) + 1
-        numbers[step.name] = number + 1
-        place = (len(decision.drafts), step.name, number)
-        row = job(run, due.node, *place, plan=due.plan, keys=due.keys)
+        node = due.node
+        step = node.name
+        number = numbers.get(step) or run.counts.get(step, 0) + 1
+        numbers[step] = number + 1
+        row = job(run, node, len(decision.drafts), step, number, plan=due.plan, keys=due.keys)
         run_at = None
-        if run.waits and due.node.kind == "entry":
+        if run.waits and node.kind == "entry":
             delay = None if run.delay is None else float(run.delay)
             run_at = run.due_at if delay is None else None
             row = replace(row, kind="start", due_at=run_at, delay=delay)
-        event = StepScheduled(
-            queue=step.queue,
-            name=due.name,
-            trigger=due.trigger,
-            input_refs=due.refs[:REFS_MAX],
-            run_at=run_at,
-        )
-        decision.drafts.append(Draft(event, step.name, number, 1, row.key, due.cause))
+        event = _step_scheduled({
+            "queue": node.queue,
+            "name": due.name,
+            "trigger": due.trigger,
+            "input_refs": due.refs[:REFS_MAX],
+            "run_at": run_at,
+        })  # fmt: skip
+        made = (event, step, number, 1, row.key, due.cause)
+        decision.drafts.append(tuple.__new__(Draft, made))  # As ``Draft`` does, with each.
         decision.ready.append(row)
 
 

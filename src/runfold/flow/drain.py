@@ -68,7 +68,7 @@ def drain(run: Run, limit: int, grace: float) -> Decision:
 
 def _cancel(run: Run, act: Activation, decision: Decision) -> None:
     reason = run.reason if run.cancelling else run.error.code if run.error else None
-    event = StepCancelled(queue=act.node.step.queue, reason=reason)
+    event = StepCancelled(queue=act.node.queue, reason=reason)
     cause = run.closed_version
     key = key_of(run, act)
     decision.drafts.append(Draft(event, act.step, act.number, act.attempt, key, cause))
@@ -81,7 +81,7 @@ def compensate(run: Run, gates: int) -> Decision:
     step = node.name + COMPENSATION_SUFFIX
     number = run.counts.get(step, 0) + 1
     refs = (result_name(name),)
-    event = StepScheduled(queue=node.step.queue, name=activation_name(step, refs), input_refs=refs)
+    event = StepScheduled(queue=node.queue, name=activation_name(step, refs), input_refs=refs)
     row = job(run, node, 0, step, number, plan=one(version), keys=keys)
     return Decision(
         drafts=[Draft(event, step, number, 1, row.key, version)],

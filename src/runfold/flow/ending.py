@@ -13,18 +13,20 @@ from runfold.flow.events import ErrorInfo, FlowCancelled, FlowCompleted, FlowFai
 from runfold.flow.graph import Node
 from runfold.flow.state import Run
 from runfold.flow.work import Decision, Ready
-from runfold.kernel.event import Draft, Event
+from runfold.kernel.event import Draft, Event, maker
+
+_flow_completed = maker(FlowCompleted)
 
 
 def completion(run: Run) -> Decision:
     """Return the end of a run in which nothing failed that mattered."""
-    event = FlowCompleted(
-        duration=duration(run),
-        result=result(run),
-        untaken=tuple(sorted(run.untaken)),
-        unfired=unfired(run),
-        chain=_root(run),
-    )
+    event = _flow_completed({
+        "duration": duration(run),
+        "result": result(run),
+        "untaken": tuple(sorted(run.untaken)),
+        "unfired": unfired(run),
+        "chain": _root(run),
+    })  # fmt: skip
     return _end(run, event)
 
 
@@ -93,4 +95,6 @@ def unfired(run: Run) -> tuple[str, ...]:
     """Return the names of joins and collects that had something and never enough."""
     waiting = {index for index, count in run.unpaired.items() if count}
     waiting.update(index for index, arrivals in run.collected.items() if arrivals)
+    if not waiting:
+        return ()
     return tuple(node.name for node in run.graph.nodes.values() if node.index in waiting)

@@ -19,6 +19,8 @@ from runfold.flow.state import Completed, Progress, Run
 from runfold.flow.work import Gate
 from runfold.kernel.event import Recorded
 
+_CLOSED = Gate.CLOSED  # At hand: a member is looked up in its class by way of a metaclass.
+
 
 def evolve(run: Run, recorded: Recorded) -> None:
     """Change ``run`` to what it is after ``recorded``, the next event of its stream.
@@ -30,12 +32,13 @@ def evolve(run: Run, recorded: Recorded) -> None:
     if run.outcome is not None:
         return
     run.updated_at = ts
+    kind = type(event)
     if (chain := run.chain) is not None:
         if state is None:
             run.chain = None
         else:
-            chain.add(event.TOPIC, state, key, step, activation, attempt, cause)
-    remember = _REMEMBER.get(type(event))
+            chain.add(kind.TOPIC, state, key, step, activation, attempt, cause)
+    remember = _REMEMBER.get(kind)
     if remember is not None:
         remember(run, event, recorded)
 
@@ -99,7 +102,8 @@ def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> Non
         run.activations += 1
     run.steps.append(act)
     run.open[step, number] = act
-    run.counts[step] = max(run.counts.get(step, 0), number)
+    if number >= run.counts.get(step, 0):
+        run.counts[step] = number
 
 
 def _compensating(run: Run, act: Activation) -> None:
@@ -133,7 +137,7 @@ def _emitted(run: Run, event: events.Emit, recorded: Recorded) -> None:
     outlet = run.graph.emits.get(event.name)
     if outlet is None:
         run.untaken[event.name] = None
-    elif run.gate < Gate.CLOSED:
+    elif run.gate < _CLOSED:
         name = emit_name(act.name, ordinal)
         matching.arrive(run, outlet, act, name, recorded.version, ordinal, event.payload)
 
@@ -144,14 +148,14 @@ def _completed(run: Run, event: events.StepCompleted, recorded: Recorded) -> Non
         return
     node = act.node
     if not act.compensates:
-        if run.gate < Gate.CLOSED:
+        if run.gate < _CLOSED:
             if node.after is not None:
                 name = result_name(act.name)
                 matching.arrive(run, node.after, act, name, recorded.version, value=event.result)
             if node.gives_result:
                 place = matching.link_of(act, act.emits)
                 run.results.setdefault(node.name, []).append((place, event.result))
-        if node.step.compensated:
+        if node.compensated:
             run.compensations.append(Completed(node, act.name, recorded.version, act.keys))
     _close(run, act, "completed", recorded)
 
@@ -198,7 +202,7 @@ def _failed(run: Run, event: events.StepFailed, recorded: Recorded) -> None:
         return
     act.error = event.error
     node = act.node
-    if not act.compensates and run.gate < Gate.CLOSED:
+    if not act.compensates and run.gate < _CLOSED:
         if node.failed is not None:
             item = inputs.failure(recorded.version, node.name, act.plan)
             known = inputs.failed(node.name, event) if node.failed.is_keyed else None
@@ -236,7 +240,7 @@ def _close(run: Run, act: Activation, status: Any, recorded: Recorded) -> None:
     if act.answer is not None:
         del run.answered[act.step, act.number]
     act.forget()
-    if not act.compensates and run.gate < Gate.CLOSED and act.node.leads:
+    if not act.compensates and run.gate < _CLOSED and act.node.leads:
         matching.release(run, act.node)
 
 
@@ -257,7 +261,7 @@ def _timer_came_due(run: Run, event: events.TimerDue, recorded: Recorded) -> Non
     if event.kind == "grace":
         run.grace_over = True
     elif event.kind == "deadline":
-        if run.gate < Gate.CLOSED:
+        if run.gate < _CLOSED:
             _close_gate(run, recorded)
             run.error, run.failed_step = DEADLINE, None
     else:
@@ -271,7 +275,7 @@ def _timer_came_due(run: Run, event: events.TimerDue, recorded: Recorded) -> Non
 
 
 def _cancel_requested(run: Run, event: events.FlowCancelRequested, recorded: Recorded) -> None:
-    if run.gate < Gate.CLOSED:
+    if run.gate < _CLOSED:
         _close_gate(run, recorded)
         run.cancelling = True
         run.reason = event.reason
@@ -279,7 +283,7 @@ def _cancel_requested(run: Run, event: events.FlowCancelRequested, recorded: Rec
 
 def _draining(run: Run, event: events.FlowDraining, recorded: Recorded) -> None:
     run.announced = True
-    if run.gate < Gate.CLOSED:
+    if run.gate < _CLOSED:
         _close_gate(run, recorded)
         run.error, run.failed_step = event.error or DEADLINE, event.failed_step
 

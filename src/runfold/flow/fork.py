@@ -124,7 +124,7 @@ class _Copy:
             self.add(FlowResumed())
         for act in list(self.run.open.values()):
             if act.status == "running":
-                event = StepReleased(queue=act.node.step.queue)
+                event = StepReleased(queue=act.node.queue)
                 self.add(event, act.step, act.number, act.attempt, key_of(self.run, act))
         self._settle_state()
 

@@ -42,15 +42,17 @@ class Node:
     """A step in its graph."""
 
     __slots__ = (
-        "admission", "after", "by", "failed", "gives_result", "handled", "index", "kind",
-        "labels", "lane", "leads", "name", "sources", "step",
+        "admission", "after", "by", "compensated", "failed", "gives_result", "handled", "index",
+        "kind", "labels", "lane", "leads", "name", "priority", "queue", "sources", "step",
     )  # fmt: skip
 
     def __init__(self, index: int, step: StepDefinition, flow: str) -> None:
         subscription = step.subscription
         self.index = index
         self.step = step
-        self.name = step.name
+        # What is asked with every activation: of a model it would be ten times as dear.
+        self.name, self.queue, self.priority = step.name, step.queue, step.priority
+        self.compensated = step.compensated
         self.kind: Kind = subscription.kind if subscription else "entry"
         self.by = subscription.by if subscription else None
         parts = subscription.parts if subscription else ()

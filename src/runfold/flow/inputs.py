@@ -18,6 +18,11 @@ from runfold.kernel.event import Event
 _FAILURE_DEPTH_MAX = 16
 """How many failures of failures keep the input of the one below; deeper ones have none."""
 
+_FIELDS: dict[type[Event], str] = {
+    Emit: "payload", StepCompleted: "result", FlowStart: "input", FlowInputReplaced: "input"
+}  # fmt: skip
+"""Where an event has what it gives to whoever takes it."""
+
 Plan = list[Any]
 Item = int | list[Any]
 
@@ -104,15 +109,11 @@ def _items(plan: Plan | None) -> list[Item]:
 
 def _value(item: Item, events: Mapping[int, Event]) -> Any:
     event = events[item if isinstance(item, int) else item[0]]
-    match event:
-        case Emit():
-            return event.payload
-        case StepCompleted():
-            return event.result
-        case FlowStart() | FlowInputReplaced():
-            return event.input
-        case StepFailed() if isinstance(item, list):
-            return failed(item[1], event) | {"input": resolve(item[2], events)}
+    field = _FIELDS.get(type(event))
+    if field is not None:
+        return getattr(event, field)
+    if isinstance(event, StepFailed) and isinstance(item, list):
+        return failed(item[1], event) | {"input": resolve(item[2], events)}
     return None
 
 

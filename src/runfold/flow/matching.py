@@ -167,7 +167,8 @@ def _ambiguous(node: Node, lane: str, one: Arrival, other: Arrival) -> ErrorInfo
 
 def _add(run: Run, due: Due) -> None:
     run.due[due.name] = due
-    press(run, due.node)
+    if due.node.leads:
+        press(run, due.node)
 
 
 def press(run: Run, node: Node) -> None:

@@ -18,13 +18,14 @@ from runfold.flow.events import Emit, Record, State, StepProgress
 from runfold.flow.names import job_id, step_id
 from runfold.flow.state import Entry
 from runfold.flow.values import change
-from runfold.kernel.event import Draft, Event
+from runfold.kernel.event import Draft, Event, maker
 from runfold.ports import Transaction
 from runfold.runtime.context_facts import Facts, Spawn
 from runfold.runtime.context_transaction import HandlerTransaction
 from runfold.runtime.task import Task
 from runfold.settings import Span, seconds
 
+_emit = maker(Emit)
 _UNREAD: Any = object()
 _NO_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -120,7 +121,7 @@ class Attempt:
         except InvalidInput as error:
             self.refused = error
             raise
-        self.emits.append(self.draft(Emit(name=name, payload=plain)))
+        self.emits.append(self.draft(_emit({"name": name, "payload": plain})))
 
     def change(self, operation: Any, key: str, value: Any = None, ttl: Span | None = None) -> None:
         """Change the run's state when the attempt completes."""
@@ -213,6 +214,11 @@ class Attempt:
 
     def _make_transaction(self) -> Transaction:
         return self.task.transaction(blocking=self.thread)
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether it left any."""
+        return self._facts is not None
 
     def held(self) -> list[Draft]:
         """Return the facts that waited for the transaction."""

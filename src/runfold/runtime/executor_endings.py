@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from runfold.errors import PermanentError, RateLimited, RetryableError, RunfoldError
 from runfold.flow.events import ErrorInfo, StepCompleted, StepErrored
-from runfold.kernel.event import Draft
+from runfold.kernel.event import Draft, maker
 from runfold.ports import Job
 from runfold.runtime.context_attempt import Attempt, UndeclaredEmit, clean
 from runfold.settings import seconds
@@ -23,6 +23,7 @@ STACK_MAX = 8_000
 MESSAGE_MAX = 4_000
 """How many characters of a message are kept."""
 
+_step_completed = maker(StepCompleted)
 _ENGINE = ("runfold/runtime/executor", "runfold/runtime/process")
 
 
@@ -76,7 +77,8 @@ def raised(
 
 def completed(attempt: Attempt, result: Any, duration: float) -> list[Draft]:
     """Return what an attempt did that returned: its emits, its state changes, its end."""
-    event = StepCompleted(queue=attempt.task.job.queue, result=result, duration=duration)
+    queue = attempt.task.job.queue
+    event = _step_completed({"queue": queue, "result": result, "duration": duration})
     return [*attempt.emits, *attempt.states, attempt.draft(event)]
 
 
