@@ -20,6 +20,8 @@ DEPTH_MAX = 200
 ATOMS = frozenset({int, bool, type(None)})
 """Types whose values are plain JSON, whatever they are."""
 
+_HAVE_PARTS = frozenset({dict, list})
+
 Path = tuple[str | int, ...]
 Faults = list[tuple[str, str]]
 
@@ -46,7 +48,11 @@ def copy(stored: Any) -> Any:
     """Return plain JSON that shares nothing with ``stored``, which is plain JSON."""
     kind = type(stored)
     if kind is dict:
-        return {key: copy(inner) for key, inner in stored.items()}
+        # No comprehension, which is a function of its own: most have few values, and no parts.
+        made = {}
+        for key, inner in stored.items():
+            made[key] = copy(inner) if type(inner) in _HAVE_PARTS else inner
+        return made
     if kind is list:
         return [copy(inner) for inner in stored]
     return stored
@@ -84,10 +90,12 @@ def _copy(value: Any, depth: int) -> Any:
     if depth > DEPTH_MAX:
         raise _Odd
     if kind is dict:
-        for key in value:
-            if type(key) is not str or not _is_utf8(key):
+        made = {}
+        for key, inner in value.items():
+            if type(key) is not str or not (key.isascii() or _is_utf8(key)):
                 raise _Odd
-        return {key: _copy(inner, depth + 1) for key, inner in value.items()}
+            made[key] = inner if type(inner) in ATOMS else _copy(inner, depth + 1)
+        return made
     if kind is list or kind is tuple:
         return [_copy(inner, depth + 1) for inner in value]
     raise _Odd

@@ -79,7 +79,7 @@ class Executor:
 
     async def execute(self, task: Task) -> list[Draft]:
         """Run the handler of ``task``; return the events that end the attempt, none if aborted."""
-        if task.aborted:
+        if task.grip.aborted is not None:
             return []
         attempt = Attempt(task, self._spawn, asyncio.get_running_loop())
         transaction, started = attempt.transaction, self._monotonic()
@@ -102,7 +102,8 @@ class Executor:
                     return [*attempt.held(), *completed(attempt, value, duration)]
             if transaction.state != "none":
                 await transaction.undo()
-            await attempt.flush()
+            if attempt.has_facts:
+                await attempt.flush()
             if is_fenced:
                 return []
             if is_done:

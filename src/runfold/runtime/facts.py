@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -40,7 +41,8 @@ _KEPT: dict[type[Event], bool] = {
 """False: with it all that is kept of its stream goes. Of other classes nothing is of interest."""
 
 
-class Brief(NamedTuple):
+@dataclass(slots=True)
+class Brief:
     """What one job is about."""
 
     start: Recorded
@@ -64,15 +66,14 @@ class Facts:
     def push(self, recorded: Sequence[Recorded]) -> None:
         """Remember what this process has just committed, or read; nothing of runs that end."""
         streams = self._streams
-        for one in recorded:
-            is_kept = _KEPT.get(type(one.event))
-            if is_kept:
+        for one in [one for one in recorded if type(one.event) in _KEPT]:
+            if _KEPT[type(one.event)]:
                 events = streams.get(one.stream)
                 if events is None:
                     events = streams[one.stream] = {}
                 self._count += one.version not in events
                 events[one.version] = one
-            elif is_kept is False:
+            else:
                 self._count -= len(streams.pop(one.stream, ()))
         while self._count > FACTS_MAX:
             _, events = streams.popitem(last=False)
@@ -143,8 +144,9 @@ _read_short = lru_cache(maxsize=4096)(_read_anew)
 
 def _brief(job: Job, known: Events) -> Brief:
     plan, places, replaced = _read(job.inputs)
-    events = {version: known[version].event for version in places}
-    start = known[1]
+    start, events = known[1], {}
+    for version in places:
+        events[version] = known[version].event
     if replaced is not None:
         start = amended(start, known[replaced])
     return Brief(start, plan, events)

@@ -110,14 +110,17 @@ class Hub:
         return self.tail.position != before
 
     def _tell(self, ends: Sequence[Recorded]) -> None:
-        queues = [recorded for recorded in ends if recorded.event.TOPIC in TOPICS]
+        queues = []
+        for recorded in ends:
+            topic = type(recorded.event).TOPIC
+            if topic in ENDS:
+                self._keep(recorded)
+            elif isinstance(recorded.event, FlowErased):
+                self.forget(recorded.event.stream)
+            elif topic in TOPICS:
+                queues.append(recorded)
         if queues:
             self.on_queues(queues)
-        for recorded in ends:
-            if isinstance(recorded.event, FlowErased):
-                self.forget(recorded.event.stream)
-            elif recorded.event.TOPIC in ENDS:
-                self._keep(recorded)
         while len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
 

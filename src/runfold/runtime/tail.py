@@ -71,6 +71,11 @@ class Tail:
         self._wants: dict[type[Event], bool] = {}
         """Whether events of a class are delivered: asked of every one that is pushed."""
 
+    @property
+    def is_fed(self) -> bool:
+        """Whether something that was pushed waits to be delivered."""
+        return bool(self._buffer)
+
     def push(self, recorded: Sequence[Recorded]) -> None:
         """Take what this process has just committed: contiguous, in order."""
         if recorded and recorded[-1].position > self.position:
@@ -143,6 +148,9 @@ class Tail:
         topics, wanted = self.topics, self._wants
         if topics is None:
             return page
-        for kind in {type(recorded.event) for recorded in page} - wanted.keys():
-            wanted[kind] = kind.TOPIC in topics
-        return [recorded for recorded in page if wanted[type(recorded.event)]]
+        try:
+            return [recorded for recorded in page if wanted[type(recorded.event)]]
+        except KeyError:  # Of a class that is seen for the first time.
+            for recorded in page:
+                wanted[type(recorded.event)] = type(recorded.event).TOPIC in topics
+            return self._wanted(page)

@@ -84,16 +84,20 @@ class Grip:
         """The handler's own, in which its completion is to be recorded."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Task:
     """An attempt to be executed; nobody changes one, but for what its ``grip`` says."""
 
     job: Job
     handler: Handler
     run_id: str
+    record: Callable[[Job, Sequence[Draft]], Awaitable[None]]
+    """Writes facts at once, in order; answers when they are in the log, or never will be."""
+    read_state: Callable[[int, str], Awaitable[tuple[bool, Any]]]
+    """Answers whether the state of a stream's run has the key now, and its plain value."""
+    transaction: Callable[..., Transaction]
+    """Makes a transaction for the handler: ``Transactions.handler_transaction``."""
     tags: tuple[str, ...] = ()
-    run_input: Any = None
-    """The input of the run, plain."""
     input: Any = None
     """The input of the step, plain."""
     trigger: str | None = None
@@ -105,12 +109,6 @@ class Task:
     pause: Callable[[], float] | None = None
     """How long a handler that was told to slow down waits, in seconds, if it does not say."""
     deps: Any = None
-    record: Callable[[Job, Sequence[Draft]], Awaitable[None]]
-    """Writes facts at once, in order; answers when they are in the log, or never will be."""
-    read_state: Callable[[int, str], Awaitable[tuple[bool, Any]]]
-    """Answers whether the state of a stream's run has the key now, and its plain value."""
-    transaction: Callable[..., Transaction]
-    """Makes a transaction for the handler: ``Transactions.handler_transaction``."""
     cancelled: CancelSignal = field(default_factory=CancelSignal)
     grip: Grip = field(default_factory=Grip)
 

@@ -255,7 +255,7 @@ class Worker:
         except Exception as error:  # Not the handler's: the attempt must end all the same.
             _log.exception("attempt %d of %s could not be executed", job.attempt, job.step)
             drafts = [failed(job, "EXECUTION_ERROR", error)]
-        gone = task.gone
+        gone = task.grip.gone
         if drafts and gone is not None and not gone.done() and self._appetite.opens(job.queue):
             # It counts at its limits until it has left, others are admitted only then; or when
             # ``grace`` is over, as in a run that drains.

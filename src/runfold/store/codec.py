@@ -13,8 +13,9 @@ take a path past its transcoder. (Importing that library replaces
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.domain import DomainEventProtocol
@@ -54,7 +55,8 @@ ALIKE_BYTES_MAX = 200
 """Up to how many bytes: the name of an activation fits, those of all that it collects do not."""
 
 
-class _Type(NamedTuple):
+@dataclass(slots=True)
+class _Type:
     """What writing one class needs, looked up once."""
 
     topic: str
@@ -95,7 +97,7 @@ class JsonCodec(Mapper[UUID]):
         Raises ``InvalidInput`` when a value has no JSON, ``UnknownEvent`` or ``TypeError`` for
         a class that this codec could not read back.
         """
-        event, step, activation, attempt, key, cause = draft
+        event = draft.event
         known = self._types.get(type(event)) or self._learn(type(event))
         try:
             state = known.to_json(event, by_alias=True, exclude_defaults=True)
@@ -105,7 +107,7 @@ class JsonCodec(Mapper[UUID]):
             state = _mark(state, known.class_version)
         if not self._plain:
             state = self._pack(state)
-        made = (known.topic, state, step, activation, attempt, key, cause)
+        made = (known.topic, state) + draft[1:]  # noqa: RUF005 - twice as fast
         return tuple.__new__(Encoded, made)  # As ``Encoded`` does, with every event.
 
     def decode(self, topic: str, state: bytes) -> Event:

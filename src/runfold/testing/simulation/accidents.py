@@ -66,10 +66,13 @@ class Accidents:
 
     # Handlers.
 
+    @property
+    def may_happen(self) -> bool:
+        """Whether anything can go wrong at all, now."""
+        return self._chaos.is_on
+
     async def before_handler(self) -> bool:
         """Meet a handler that is to be called; return whether the process dies after it."""
-        if not self._chaos.is_on:
-            return False
         if (amount := self._hits("slow_step")) is not None:
             await self._loop.delay(spread(amount, 0.001, 20))
         if (amount := self._hits("end_lease", lambda: self._victim.is_spared(1))) is not None:

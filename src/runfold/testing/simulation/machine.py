@@ -100,8 +100,8 @@ class _Executor(Executor):
     worker: str
 
     async def execute(self, task: Task) -> list[Draft]:
-        dies = await self.accidents.before_handler()
-        if task.aborted:
+        dies = self.accidents.may_happen and await self.accidents.before_handler()
+        if task.grip.aborted is not None:
             return []
         call = self.spy.begin(task, self.worker)
         drafts = await super().execute(task)
