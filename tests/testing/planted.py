@@ -263,7 +263,7 @@ class ForgetsChanges(Altered):
     """Leaves the times of what is put off as they were."""
 
     def item(self, item: Any) -> Any:
-        return item._replace(changes=())
+        return replace(item, changes=())
 
 
 class PutsOffNoDeadlines(Altered):
@@ -272,7 +272,7 @@ class PutsOffNoDeadlines(Altered):
     def item(self, item: Any) -> Any:
         works = {**self._log.jobs, **self._log.timers}
         kept = [one for one in item.changes if works[one.id].row.kind != "deadline"]
-        return item._replace(changes=kept)
+        return replace(item, changes=kept)
 
 
 PLANTED = (
