@@ -10,8 +10,10 @@ import pytest
 from flow.branching import LATER, TWO_SIDES
 from runfold.flow import events as ev
 from runfold.flow.definition import FlowDefinition, LimitDefinition
+from runfold.flow.fork import descend, fork
 from runfold.flow.replacing import Replacement, is_replaceable, replacement
 from runfold.flow.run import Run, evolve, new
+from runfold.flow.start import told
 from runfold.flow.working import Placed, Working
 from runfold.testing.building import flow, step
 from runfold.testing.driver import NOON, Driver
@@ -149,3 +151,14 @@ def test_only_what_waits_for_its_first_attempt_can_be_replaced() -> None:
     cancelled.cancel()
     assert not is_replaceable(folded(cancelled)[0])
     assert not is_replaceable(new(TWO_SIDES)), "it has not been started"
+
+
+def test_a_fork_of_what_was_due_and_then_put_off_waits_for_its_new_time() -> None:
+    driver = begun(TWO_SIDES, delay=10.0)
+    driver.wait(10.0)
+    assert driver.topics()[-1] == "timer.due"
+    driver.replace(2, 30.0)
+    past = told(driver.history)
+    drafts, (row,) = fork(past, descend(past[0], TWO_SIDES, now=driver.now), TWO_SIDES, {})
+    assert (row.kind, row.due_at) == ("start", driver.now + timedelta(seconds=30))
+    assert [draft.event.TOPIC for draft in drafts] == ["flow.start", "step.scheduled"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from runfold.flow.decide import decide
 from runfold.flow.definition import FlowDefinition
-from runfold.flow.events import FlowInputReplaced, FlowStart
+from runfold.flow.events import FlowInputReplaced, FlowStart, TimerDue
 from runfold.flow.run import evolve, new
 from runfold.flow.values import later
 from runfold.flow.work import Ready
@@ -57,6 +57,9 @@ def told(history: Sequence[Recorded]) -> list[Recorded]:
     for recorded in history[1:]:
         if isinstance(recorded.event, FlowInputReplaced):
             start = amended(start, recorded)
+            if recorded.event.delay is not None or recorded.event.due_at is not None:
+                # It was put off: that its time had come means nothing any more.
+                rest = [one for one in rest if not isinstance(one.event, TimerDue)]
         else:
             rest.append(recorded)
     return [start, *rest]
