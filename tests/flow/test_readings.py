@@ -103,6 +103,7 @@ def test_a_plan_is_resolved_from_these_events() -> None:
     assert [resolve(one(version), EVENTS) for version in (1, 2, 3)] == ["in", "payload", "result"]
     assert resolve(labelled({"a": 3, "b": 2}), EVENTS) == {"a": "result", "b": "payload"}
     assert resolve(gathered([3, 2]), EVENTS) == ["result", "payload"]
+    assert resolve(one(4), EVENTS) is None, "nobody takes a failure as if it were a result"
     failed = resolve(one(failure(4, "pay", one(2))), EVENTS)
     assert (failed["step"], failed["attempts"], failed["input"]) == ("pay", 2, "payload")
     assert failed["error"]["code"] == OOPS.code

@@ -162,3 +162,19 @@ def test_a_fork_of_what_was_due_and_then_put_off_waits_for_its_new_time() -> Non
     drafts, (row,) = fork(past, descend(past[0], TWO_SIDES, now=driver.now), TWO_SIDES, {})
     assert (row.kind, row.due_at) == ("start", driver.now + timedelta(seconds=30))
     assert [draft.event.TOPIC for draft in drafts] == ["flow.start", "step.scheduled"]
+
+
+@pytest.mark.parametrize(
+    ("said", "is_put_off"),
+    [({}, False), ({"delay": 5.0}, True), ({"delay": 0.0}, True), ({"due_at": NOON}, True)],
+    ids=["no time", "a delay", "no delay", "a moment"],
+)
+def test_only_a_new_time_undoes_that_the_old_one_had_come(
+    said: dict[str, Any], is_put_off: bool
+) -> None:
+    driver = begun(TWO_SIDES, delay=10.0)
+    driver.wait(10.0)
+    last = driver.history[-1]
+    replaced = ev.FlowInputReplaced(input=2, **said)
+    past = told([*driver.history, last._replace(version=last.version + 1, event=replaced)])
+    assert ("timer.due" not in {one.event.TOPIC for one in past}) == is_put_off

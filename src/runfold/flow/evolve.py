@@ -102,7 +102,7 @@ def _scheduled(run: Run, event: events.StepScheduled, recorded: Recorded) -> Non
         run.activations += 1
     run.steps.append(act)
     run.open[step, number] = act
-    if number >= run.counts.get(step, 0):
+    if number > run.counts.get(step, 0):
         run.counts[step] = number
 
 
