@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runfold import Context, Flow, InvalidInput, Runfold, RunNotFound, ViewNotReady
+from runfold.client import projections
 from runfold.runtime.ownership import Ownership
 from scenarios.scene import finished, scenario
 
@@ -112,26 +113,40 @@ async def test_a_run_that_is_not_there_and_a_view_that_nobody_keeps_are_said() -
             await rf.logs.list()
 
 
-def test_who_asks_before_the_views_are_taken_gets_what_is_recorded(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that has just begun makes its views one by one, and only then owns them."""
-    may_own, renew = asyncio.Event(), Ownership.renew
+@pytest.fixture
+def may_look(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """What a process waits for before it makes its views, one by one, and then owns them."""
+    may_look, renew = asyncio.Event(), Ownership.renew
 
     async def renewed(ownership: Ownership) -> Any:
-        await may_own.wait()
+        await may_look.wait()
         return await renew(ownership)
 
     monkeypatch.setattr(Ownership, "renew", renewed)
+    return may_look
 
-    @scenario
-    async def asked() -> None:
-        async with Runfold(url, flows=[chatty("one")]) as rf:
-            await finished(rf, "one", 1)
-            asking = asyncio.gather(rf.logs.list(), rf.flows.stats("one"), rf.view("logs").list())
-            await asyncio.sleep(0)
-            may_own.set()
-            lines, stats, _ = await asking
-            assert (len(lines.items), stats.started) == (5, 1)
 
-    asked()
+@scenario
+async def test_who_asks_before_the_views_are_taken_gets_what_is_recorded(
+    url: str, may_look: asyncio.Event
+) -> None:
+    async with Runfold(url, flows=[chatty("one")]) as rf:
+        await finished(rf, "one", 1)
+        asking = asyncio.gather(rf.logs.list(), rf.flows.stats("one"), rf.view("logs").list())
+        await asyncio.sleep(0)
+        may_look.set()
+        lines, stats, _ = await asking
+        assert (len(lines.items), stats.started) == (5, 1)
+
+
+@scenario
+async def test_views_that_are_not_taken_are_not_waited_for_for_ever(
+    url: str, may_look: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projections, "PATIENCE", 0.01)
+    async with Runfold(url, flows=[chatty("one")]) as rf:
+        await finished(rf, "one", 1)
+        for asking in (rf.logs.list(), rf.flows.stats("one"), rf.view("logs").list()):
+            with pytest.raises(ViewNotReady, match="is not built yet"):
+                await asking
+        may_look.set()

@@ -131,8 +131,7 @@ class Flows:
         name = self._session.catalog.name_of(flow)
         if type(minutes) is not int or not 1 <= minutes <= WEEK:
             raise refused("minutes", f"minutes is {minutes!r}, expected 1 to {WEEK}")
-        table = await self._projections.caught_up(FLOW_RATES)
-        table = table or await self._projections.table(FLOW_RATES)
+        table = await self._projections.freshest(FLOW_RATES)
         now = await self._session.engine.now()
         since = now.replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
         store, thaw = self._projections.store, FLOW_RATES.rows.thaw

@@ -89,7 +89,7 @@ class Logs:
         equal = await self._equal(of, run, checked_name("step", step))
         levels, most, before = _levels(level), checked_limit(limit), checked_cursor(cursor)
         since, until = checked_moment("since", since), checked_moment("until", until)
-        table = await self._projections.caught_up(LOGS) or await self._projections.table(LOGS)
+        table = await self._projections.freshest(LOGS)
         low, high = await self._bounds(table, since, until)
         if before is not None and order == "newest":
             high = min(high, before)

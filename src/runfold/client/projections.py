@@ -154,21 +154,30 @@ class Projections:
         can read the log instead.
         """
         head = await self._session.node.store.head()
-        await self._looked()
-        live = [
-            view
-            for view in await self.store.parts()
-            if view.at.name == projection.name and view.state == "live" and not view.is_foreign
-        ]
-        kept = all(view.token is not None or view.position >= head for view in live)
-        if not live or not kept or any(view.error is not None for view in live):
-            return None
         try:
             async with asyncio.timeout(PATIENCE):
+                await self._looked()
+                live = [
+                    view
+                    for view in await self.store.parts()
+                    if view.at.name == projection.name
+                    and view.state == "live" and not view.is_foreign
+                ]  # fmt: skip
+                kept = all(view.token is not None or view.position >= head for view in live)
+                if not live or not kept or any(view.error is not None for view in live):
+                    return None
                 await self.wait(projection, head)
-            return await self.table(projection)
+            return await self._table(projection)
         except (TimeoutError, ViewNotReady):
             return None
+
+    async def freshest(self, projection: Projection[Any]) -> ViewTable:
+        """Return the table of a view, with all that was recorded at the call if that is soon there.
+
+        For what cannot be read out of the log instead: after ``PATIENCE``, or where nobody keeps
+        it, it is as far as it is. Raises ``ViewNotReady`` without one.
+        """
+        return await self.caught_up(projection) or await self._table(projection)
 
     def _parts(self, name: Any, processes: int, progress: Report | None) -> Parts:
         node, projection = self._session.node, self._find(name)
@@ -185,7 +194,13 @@ class Projections:
 
     async def table(self, projection: Projection[Any]) -> ViewTable:
         """Return the table that is read for a projection; raise ``ViewNotReady`` without one."""
-        await self._looked()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._looked()
+        return await self._table(projection)
+
+    async def _table(self, projection: Projection[Any]) -> ViewTable:
+        """Return the table that is there now."""
         views = await self.store.parts()
         of_name = [view for view in views if view.at.name == projection.name]
         fits = [view for view in of_name if view.shape == projection.shape]
@@ -219,9 +234,7 @@ class Projections:
         """Let the projector of this process, which has just begun, take or make its views."""
         projector = self._session.node.projector
         if projector is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await projector.looked()
+            await projector.looked()
 
     async def _live(self, name: str) -> View | None:
         views = await self.store.parts()

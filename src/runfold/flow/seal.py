@@ -17,9 +17,9 @@ BLOCK = 64
 SHORT = 200
 """Up to how many bytes of an event are remembered with their hash: many events say the same."""
 
-ERASED = b"\x00erased\x00"
+_ERASED = b"\x00erased\x00"
 """With which no encoded event begins: JSON does not, and of a cipher one in 2**64 does."""
-_REST = len(ERASED) + sha256().digest_size
+_REST = len(_ERASED) + sha256().digest_size
 
 
 class Chain:
@@ -56,24 +56,24 @@ class Chain:
 def digest(state: bytes, key: str | None) -> bytes:
     """Return the hash of an event as it was first stored, also when it was erased since."""
     digest = _short(state) if len(state) <= SHORT else _digest(state)
-    if key is None or state.startswith(ERASED):
+    if key is None or state.startswith(_ERASED):
         return digest
     return sha256(b"%b:%b" % (digest, key.encode())).digest()
 
 
 def is_erased(state: bytes | None) -> bool:
     """Return whether ``state``, as stored, is that of an erased event."""
-    return state is not None and state.startswith(ERASED)
+    return state is not None and state.startswith(_ERASED)
 
 
 def erased(digest: bytes, rest: bytes) -> bytes:
     """Return what is stored of an erased event: its hash, and the encoded ``rest`` of it."""
-    return ERASED + digest + rest
+    return _ERASED + digest + rest
 
 
 def rest_of(state: bytes) -> bytes:
     """Return the encoded event in ``state``, of an erased one what is left of it."""
-    return state[_REST:] if state.startswith(ERASED) else state
+    return state[_REST:] if state.startswith(_ERASED) else state
 
 
 @lru_cache(maxsize=4096)
@@ -92,6 +92,6 @@ def _short(state: bytes) -> bytes:
 
 
 def _digest(state: bytes) -> bytes:
-    if state.startswith(ERASED):
-        return state[len(ERASED) : _REST]
+    if state.startswith(_ERASED):
+        return state[len(_ERASED) : _REST]
     return sha256(state).digest()

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from runfold.flow.replacing import Replacement
 from runfold.flow.work import Decision, Ready
-from runfold.ports import Change, Row
+from runfold.ports import Change, Item, Row
 
 
 def rows(flow: str, ready: Sequence[Ready], *, offset: int = 0) -> list[Row]:
@@ -38,19 +38,23 @@ def replaced(flow: str, replacement: Replacement) -> dict[str, Any]:
     }
 
 
-def effects(flow: str, decision: Decision) -> dict[str, Any]:
-    """Return the fields of ``ports.Item`` that a decision sets beside its events."""
-    fields: dict[str, Any] = {"gates": decision.gates}
-    if decision.ready:
-        fields["rows"] = rows(flow, decision.ready)
-    if decision.drops:
-        fields["drops"] = decision.drops
-    if decision.gate is not None:
-        fields["gate"] = int(decision.gate)
+def add_effects(item: Item, flow: str, decision: Decision, *, offset: int = 0) -> None:
+    """Let ``item`` have what a decision does beside its events, which stand ``offset`` behind.
+
+    What it expects (a version, gates) is for who makes the item to say.
+    """
+    # A store removes before it adds: what this takes away must not be among what was added.
     if decision.expected_version is not None:
-        fields["version"] = decision.expected_version
-        fields["clears"] = True
-    return fields
+        item.clears, item.rows = True, ()
+    elif decision.drops and item.rows:
+        gone = set(decision.drops)
+        item.rows = [row for row in item.rows if (row.step, row.activation) not in gone]
+    if decision.ready:
+        item.rows = [*item.rows, *rows(flow, decision.ready, offset=offset)]
+    if decision.drops:
+        item.drops = [*item.drops, *decision.drops]
+    if decision.gate is not None:
+        item.gate = int(decision.gate)
 
 
 def _dumps(inputs: Any) -> str:

@@ -34,7 +34,7 @@ from runfold.kernel.event import Draft, Recorded
 from runfold.ports import Clock, Cursors, EventLog, Item, Members, Outcome, Refusal
 from runfold.runtime.appender import Appender
 from runfold.runtime.bell import Bell
-from runfold.runtime.decisions import effects
+from runfold.runtime.decisions import add_effects
 from runfold.runtime.fusing import DECISIONS_MAX, outcome_of, with_decisions
 from runfold.runtime.gathering import Submission
 from runfold.runtime.queues import TOPICS
@@ -351,9 +351,10 @@ class Dispatcher:
             await asyncio.wait(waiting)
 
     def _submit(self, stream: int, run: Run, decision: Decision) -> asyncio.Future[Outcome]:
-        future = self._appender.submit(
-            decision.drafts, stream=stream, leader=self._token, **effects(run.flow, decision)
-        )
+        expected = decision.expected_version
+        item = Item((), stream, version=expected, leader=self._token, gates=decision.gates)
+        add_effects(item, run.flow, decision)
+        future = self._appender.take(decision.drafts, item)
         self._in_flight.add(stream)
         future.add_done_callback(partial(self._answered, stream, len(decision.drafts)))
         return future

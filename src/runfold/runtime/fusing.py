@@ -8,10 +8,9 @@ from datetime import datetime
 
 from runfold.flow.decide import decide
 from runfold.flow.run import Run, evolve
-from runfold.flow.work import Decision
 from runfold.kernel.event import Draft, Recorded
 from runfold.ports import Encoded, Item, Outcome
-from runfold.runtime.decisions import rows
+from runfold.runtime.decisions import add_effects
 
 Encode = Callable[[Sequence[Draft]], tuple[list[Encoded], int]]
 DECISIONS_MAX = 500
@@ -34,7 +33,8 @@ def with_decisions(
     while (decision := decide(run, limit=DECISIONS_MAX, grace=grace)).drafts:
         if len(together) >= FUSED_MAX:
             return together, size, False
-        _merge(item, run.flow, decision, len(together))
+        # The item expects the version that was folded first: no gate can have changed either.
+        add_effects(item, run.flow, decision, offset=len(together))
         together.extend(decision.drafts)
         more, size_of_more = encode(decision.drafts)
         encoded.extend(more)
@@ -59,20 +59,3 @@ def _evolve_ahead(
         version += 1
         place = (0, stream, version, ts) + draft + (kept.state,)  # noqa: RUF005 - twice as fast
         evolve(run, new(Recorded, place))
-
-
-def _merge(item: Item, flow: str, decision: Decision, offset: int) -> None:
-    """Add the effects of one more decision to those of the item it travels in."""
-    # The item expects the version that was folded first: no gate can have changed either.
-    # A store removes before it adds: what this takes away must not be among what was added.
-    if decision.expected_version is not None:
-        item.clears, item.rows = True, ()
-    elif decision.drops and item.rows:
-        gone = set(decision.drops)
-        item.rows = [row for row in item.rows if (row.step, row.activation) not in gone]
-    if decision.ready:
-        item.rows = [*item.rows, *rows(flow, decision.ready, offset=offset)]
-    if decision.drops:
-        item.drops = [*item.drops, *decision.drops]
-    if decision.gate is not None:
-        item.gate = int(decision.gate)

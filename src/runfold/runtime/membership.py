@@ -89,13 +89,16 @@ class Membership:
         self._members, self._clock, self._lease = members, clock, lease
         self._tokens, self._start = tokens, renewals
         self.member = Member(tokens(), name, roles)
-        self.token = self.member.token
-        """The random number that fences what this process holds."""
         self.lost = False
         """The store no longer knows this member: all it held is given to others."""
         self.on_lost: Callable[[], object] | None = None
         self._renewed_at = 0.0
         self._renewals: Renewals | None = None
+
+    @property
+    def token(self) -> int:
+        """The random number that fences what this process holds."""
+        return self.member.token
 
     @property
     def trusted(self) -> bool:
@@ -123,8 +126,7 @@ class Membership:
         """
         _log.warning("the lease of this process is over; it joins again with nothing in hand")
         await self.leave()
-        self.token = self._tokens()
-        self.member = self.member._replace(token=self.token)
+        self.member = self.member._replace(token=self._tokens())
         await self.join()
 
     async def leave(self) -> None:

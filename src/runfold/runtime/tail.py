@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from runfold.flow.seal import ERASED, rest_of
+from runfold.flow.seal import rest_of
 from runfold.kernel.event import Event, Recorded
 from runfold.ports import Codec, EventLog, Stored
 
@@ -20,10 +20,7 @@ BUFFER_MAX = 50_000
 
 def decode(codec: Codec, stored: Stored) -> Recorded:
     """Return a stored event as an object in its envelope."""
-    position, stream, version, ts, topic, state, step, activation, attempt, key, cause = stored
-    event = codec.decode(topic, rest_of(state))
-    made = (position, stream, version, ts, event, step, activation, attempt, key, cause, state)
-    return tuple.__new__(Recorded, made)  # As ``Recorded`` does, with every event that is read.
+    return decode_all(codec, (stored,))[0]
 
 
 def decode_all(codec: Codec, rows: Iterable[Stored]) -> list[Recorded]:
@@ -34,7 +31,7 @@ def decode_all(codec: Codec, rows: Iterable[Stored]) -> list[Recorded]:
             Recorded,
             (
                 position, stream, version, ts,
-                read(topic, rest_of(state) if state.startswith(ERASED) else state),
+                read(topic, rest_of(state)),
                 step, activation, attempt, key, cause, state,
             ),
         )

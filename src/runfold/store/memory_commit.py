@@ -49,8 +49,7 @@ def refusals(log: Log, batch: Batch, now: datetime) -> list[Refusal | None]:
     made: set[bytes] = set()
     found: list[Refusal | None] = []
     for item in batch.items:
-        if not item.events or item.holds is not None:
-            _check(item)
+        _check(item)
         refusal = Refusal.EXISTS if item.id in made else _refusal(log, item, now)
         if item.id is not None and refusal is None:
             made.add(item.id)

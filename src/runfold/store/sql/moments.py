@@ -7,6 +7,7 @@ and is made where it differs from that of the row before.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import LargeBinary
+
+from runfold.ports import Stored
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """PostgreSQL's own."""
@@ -35,3 +38,15 @@ def _as_it_is(sent: Sent, compiler: SQLCompiler, **options: Any) -> str:
 def moment(sent: bytes) -> datetime:
     """Return the moment that PostgreSQL sent: microseconds since 2000, signed."""
     return _EPOCH + timedelta(microseconds=int.from_bytes(sent, signed=True))
+
+
+def with_moments(rows: Iterable[Any], moment: Callable[[Any], datetime]) -> list[Stored]:
+    """Return rows as events; those of one commit have one time, which ``moment`` makes once."""
+    found: list[Stored] = []
+    last, ts = None, _EPOCH
+    new = tuple.__new__  # As ``Stored`` does, with every event that is read.
+    for row in rows:
+        if row[3] != last:
+            last, ts = row[3], moment(row[3])
+        found.append(new(Stored, (*row[:3], ts, *row[4:])))
+    return found

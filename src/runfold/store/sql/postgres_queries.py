@@ -7,7 +7,7 @@ from typing import Any
 
 from runfold.ports import LogIdentity, Stored
 from runfold.store.sql.compiled import Compiled
-from runfold.store.sql.moments import moment
+from runfold.store.sql.moments import moment, with_moments
 from runfold.store.sql.postgres_line import Line, Lines
 
 
@@ -25,11 +25,5 @@ class PostgresQueries:
 
 
 def stored(rows: Sequence[Any]) -> list[Stored]:
-    """Return rows as events; those of one commit have one time, which is converted once."""
-    found, last, ts = [], b"", moment(b"")
-    new = tuple.__new__  # As ``Stored`` does, with every event that is read.
-    for row in rows:
-        if row[3] != last:
-            last, ts = row[3], moment(row[3])
-        found.append(new(Stored, (*row[:3], ts, *row[4:])))
-    return found
+    """Return rows as events."""
+    return with_moments(rows, moment)

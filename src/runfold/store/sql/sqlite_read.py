@@ -20,6 +20,7 @@ from runfold.store.sql import (
     work_queries,
 )
 from runfold.store.sql.compiled import Compiled, for_sqlite
+from runfold.store.sql.moments import with_moments
 from runfold.store.sql.schema import ARCHIVE, EVENTS, STREAMS
 from runfold.store.sql.sqlite_values import given, listed, moment, param
 
@@ -263,11 +264,5 @@ class SqliteReader:
 
 
 def stored(rows: list[tuple[Any, ...]]) -> list[Stored]:
-    """Return rows as events; those of one commit have one time, which is converted once."""
-    found, last, ts = [], -1, moment(0)
-    new = tuple.__new__  # As ``Stored`` does, with every event that is read.
-    for row in rows:
-        if row[3] != last:
-            last, ts = row[3], moment(row[3])
-        found.append(new(Stored, (*row[:3], ts, *row[4:])))
-    return found
+    """Return rows as events."""
+    return with_moments(rows, moment)
